@@ -1,0 +1,1 @@
+"""Loans, models and numbers: reading, scoring, merging and proving. Knows nothing of HTCondor or of the inbox."""

@@ -1,0 +1,45 @@
+"""What a batch is to do, on disk before it is done: the input, its chunks, the pinned model, and where parts go."""
+
+from pathlib import Path
+
+import msgspec
+
+from scoring.chunks import Chunk, Plan
+from scoring.errors import LoansError, ProofError
+from scoring.registry import Pin
+
+FORMAT = 1
+
+
+class BatchPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """All that a chunk job needs to know; written once, before the jobs are submitted."""
+
+    format: int
+    """Version of this very format."""
+    batch: str
+    """The batch's id."""
+    plan: Plan
+    """The input file as chunks."""
+    models: str
+    """The folder of the model registry."""
+    model: Pin
+    """The pinned version."""
+    parts: str
+    """The folder for parts."""
+
+    def chunk(self, number: int) -> Chunk:
+        """Give a chunk by its number (0-based). Raises LoansError when there is none."""
+        if not 0 <= number < len(self.plan.chunks):
+            raise LoansError(f"Batch {self.batch} has no chunk {number}: it has {len(self.plan.chunks)}.")
+        return self.plan.chunks[number]
+
+
+def read_batch_plan(path: Path) -> BatchPlan:
+    """Read a batch's plan. Raises ProofError when it does not read, OSError as the storage does."""
+    try:
+        plan = msgspec.json.decode(path.read_bytes(), type=BatchPlan)
+    except msgspec.DecodeError as error:
+        raise ProofError(f"The plan {path} does not read: {error}.") from error
+    if plan.format != FORMAT:
+        raise ProofError(f"The plan {path} has format {plan.format}; this version reads {FORMAT}.")
+    return plan

@@ -1,0 +1,112 @@
+"""Plan a file into chunks: byte ranges that begin and end at records, numbered and hashed, without copying the file."""
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from blake3 import blake3
+
+from scoring.boundaries import MAX_RECORD, count_byte
+from scoring.ranges import BLOCK, read_ranges, record_stops
+from scoring.records import Index
+from scoring.source import Source
+
+_LF = ord("\n")
+
+
+class Chunk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Some consecutive records of a file: what one job scores."""
+
+    number: int
+    """Its place in the plan (0-based)."""
+    start: int
+    """Where its first record starts (byte offset)."""
+    stop: int
+    """One past its last byte (byte offset)."""
+    first_row: int
+    """Record number of its first record (1-based)."""
+    rows: int
+    """Records that it holds."""
+    first_line: int
+    """Physical line of its first record (1-based)."""
+    blake3: str
+    """BLAKE3 of its bytes, hexadecimal."""
+
+
+class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A whole file as chunks."""
+
+    source: Source
+    """The file."""
+    rows: int
+    """Records in all."""
+    blake3: str
+    """BLAKE3 of the whole file, hexadecimal."""
+    chunks: tuple[Chunk, ...]
+    """Without a gap or an overlap, from the first record to the last."""
+
+
+def plan_chunks(source: Source, chunk_bytes: int) -> Plan:
+    """Cut a file at the first record boundary after every `chunk_bytes` bytes; one pass, constant memory.
+
+    Empty lines at the end of the file belong to no chunk. The bytes that are hashed are the ones that are planned.
+    Raises FileRefusedError when a line is too long to be a loan, OSError as the storage does.
+    """
+    path = Path(source.path)
+    whole = blake3()
+    chunks: list[Chunk] = []
+    at, row, line = source.body, 1, source.body_line
+    end = _find_content_end(path, source.body, path.stat().st_size)
+    with path.open("rb", buffering=0) as file:
+        whole.update(file.read(source.body))
+        start, first_row, first_line, part = at, row, line, blake3()
+        for buffer, index in read_ranges(path, source.body, end, source.shape, whole.update):
+            used = 0
+            while used < len(buffer):
+                cut = _find_cut(buffer, index, used, start + chunk_bytes - at + used)
+                piece = memoryview(buffer)[used:cut]
+                part.update(piece)
+                rows, lines = _count(piece, index, used, cut)
+                at, row, line, used = at + len(piece), row + rows, line + lines, cut
+                if at - start >= chunk_bytes or at == end:
+                    chunks.append(
+                        Chunk(len(chunks), start, at, first_row, row - first_row, first_line, part.hexdigest())
+                    )
+                    start, first_row, first_line, part = at, row, line, blake3()
+        file.seek(end)
+        while rest := file.read(BLOCK):
+            whole.update(rest)
+    return Plan(source, row - 1, whole.hexdigest(), tuple(chunks))
+
+
+def _find_cut(buffer: bytes, index: Index | None, used: int, wanted: int) -> int:
+    """Give the first record boundary at or after `wanted` and after `used`, or the buffer's end."""
+    if index is None:
+        line_end = buffer.find(b"\n", max(wanted - 1, used))
+        return line_end + 1 if line_end >= 0 else len(buffer)
+    stops = record_stops(index)
+    return int(stops[min(int(np.searchsorted(stops, max(wanted, used + 1))), len(stops) - 1)])
+
+
+def _count(piece: memoryview, index: Index | None, used: int, cut: int) -> tuple[int, int]:
+    """Count the records and the physical lines of a piece that ends at a record boundary."""
+    lines = count_byte(piece, _LF)
+    if index is None:
+        return lines + (piece[-1] != _LF), lines
+    return int(np.searchsorted(index.starts, cut) - np.searchsorted(index.starts, used)), lines
+
+
+def _find_content_end(path: Path, body: int, size: int) -> int:
+    """Give the byte offset one past the last line that is not empty (its line end included)."""
+    end = size
+    with path.open("rb", buffering=0) as file:
+        while end > body:
+            start = max(body, end - MAX_RECORD)
+            file.seek(start)
+            tail = file.read(end - start)
+            kept = tail.rstrip(b"\r\n")
+            if kept:
+                line_end = tail[len(kept) :].find(b"\n")
+                return start + len(kept) + line_end + 1 if line_end >= 0 else end
+            end = start
+    return body

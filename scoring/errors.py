@@ -1,0 +1,44 @@
+"""What a user can cause, as sentences: what happened, to which file, row or job, and the way out."""
+
+
+class LoansError(Exception):
+    """A failure that a person can act on.
+
+    `str(error)` is its first line: what happened and to what. `way_out` is what to do about it.
+    """
+
+    def __init__(self, what: str, way_out: str = "") -> None:
+        """Keep one sentence on what happened and, where there is one, the way out."""
+        super().__init__(what)
+        self.what = what
+        self.way_out = way_out
+
+    def explain(self) -> str:
+        """Give the whole text for a person: one line first, then the way out."""
+        return f"{self.what}\n{self.way_out}" if self.way_out else self.what
+
+
+class FileRefusedError(LoansError):
+    """A whole input file cannot be scored; `code` names the rule for programs."""
+
+    def __init__(self, code: str, what: str, way_out: str = "", line: int | None = None) -> None:
+        """Add to the sentence a stable code and, where one is to blame, the physical line (1-based)."""
+        super().__init__(what, way_out)
+        self.code = code
+        self.line = line
+
+
+class ContractError(LoansError):
+    """A data contract is not usable as written."""
+
+
+class ModelError(LoansError):
+    """A model version is missing, altered, or does not fit its contract."""
+
+
+class ProofError(LoansError):
+    """Parts, plan or results do not add up: something was lost, doubled or altered."""
+
+
+class StorageError(LoansError):
+    """The storage refused a read or a write that has to succeed."""

@@ -1,0 +1,90 @@
+"""What scoring one chunk leaves behind: predictions, rejects, and an outcome that seals both."""
+
+from pathlib import Path
+
+import msgspec
+
+from scoring.errors import ProofError
+from scoring.registry import Manifest, Pin
+
+FORMAT = 1
+
+
+class Sealed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a written file must still be."""
+
+    bytes: int
+    """Its size (bytes)."""
+    blake3: str
+    """BLAKE3 of its content, hexadecimal."""
+
+
+class Outcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The sealed account of one scored chunk; its existence, not a job's exit code, is success."""
+
+    format: int
+    """Version of this very format."""
+    batch: str
+    """The batch."""
+    chunk: int
+    """The chunk's number (0-based)."""
+    first_row: int
+    """Record number of the first record (1-based)."""
+    rows_in: int
+    """Records read."""
+    scored: int
+    """Records with a prediction."""
+    rejected: int
+    """Records with a reject row; rows_in = scored + rejected."""
+    read_blake3: str
+    """BLAKE3 of the bytes read, hexadecimal."""
+    predictions: Sealed
+    """The predictions, without a header."""
+    rejects: Sealed
+    """The rejects, without a header."""
+    model: Pin
+    """The model version that scored."""
+    model_sha256: str
+    """SHA-256 of the very graph that ran."""
+    host: str
+    """The machine."""
+    packages: dict[str, str]
+    """Versions of what computed."""
+    started: str
+    """When (UTC, ISO 8601)."""
+    seconds: dict[str, float]
+    """Wall time per stage (seconds)."""
+
+
+class PartFiles(msgspec.Struct, frozen=True):
+    """Names of one part's files in the folder of all parts."""
+
+    predictions: Path
+    rejects: Path
+    outcome: Path
+
+
+def name_part(folder: Path, chunk: int) -> PartFiles:
+    """Name the files of a chunk's part."""
+    stem = f"{chunk:06d}"
+    return PartFiles(
+        folder / f"{stem}.predictions.csv", folder / f"{stem}.rejects.csv", folder / f"{stem}.outcome.json"
+    )
+
+
+def prediction_columns(manifest: Manifest) -> list[str]:
+    """Name the columns of a model's predictions, in order."""
+    return [*(column.name for column in manifest.contract.ids), "row_number", "pd", "model_version"]
+
+
+def read_outcome(path: Path) -> Outcome | None:
+    """Read a part's outcome; None while there is none. Raises ProofError when it does not read."""
+    try:
+        outcome = msgspec.json.decode(path.read_bytes(), type=Outcome)
+    except FileNotFoundError:
+        return None
+    except msgspec.DecodeError as error:
+        raise ProofError(f"The outcome {path} does not read: {error}.") from error
+    if outcome.format != FORMAT:
+        raise ProofError(f"The outcome {path} has format {outcome.format}; this version reads {FORMAT}.")
+    return outcome

@@ -1,0 +1,154 @@
+"""Bytes of a chunk → values → probabilities → a sealed part. The one path from a CSV to predictions."""
+
+import io
+import socket
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+import numpy as np
+import polars as pl
+from blake3 import blake3
+
+from scoring.atomic import write_bytes, written_atomically
+from scoring.batch_plan import BatchPlan
+from scoring.errors import ModelError, ProofError
+from scoring.model import Model, open_model
+from scoring.part import FORMAT, Outcome, Sealed, name_part
+from scoring.reader import LoanBlock, read_loans
+from scoring.registry import MODEL, now
+from scoring.rejects import encode_rejects
+
+PACKAGES = ("numpy", "onnxruntime", "polars")
+"""What computes: their versions belong to the proof."""
+
+
+class SealedWriter:
+    """Writes to a file and hashes what it writes."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        """Start with nothing written."""
+        self._file = file
+        self._hash = blake3()
+        self._bytes = 0
+
+    def write(self, content: bytes | memoryview) -> None:
+        """Write and hash some bytes. Raises OSError as the storage does."""
+        self._file.write(content)
+        self._hash.update(content)
+        self._bytes += len(content)
+
+    def seal(self) -> Sealed:
+        """Tell what was written."""
+        return Sealed(self._bytes, self._hash.hexdigest())
+
+
+class Stopwatch:
+    """Adds up wall time per stage (seconds)."""
+
+    def __init__(self) -> None:
+        """Start with no stage."""
+        self.seconds: defaultdict[str, float] = defaultdict(float)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Add the time of a block to a stage."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] += time.perf_counter() - start
+
+    def rounded(self) -> dict[str, float]:
+        """Give the stages to the millisecond."""
+        return {name: round(value, 3) for name, value in self.seconds.items()}
+
+
+def score_chunk(batch: BatchPlan, number: int, *, threads: int) -> Outcome:
+    """Score one chunk of a batch and leave its part; the outcome is written last.
+
+    Raises ModelError, ProofError or FileRefusedError when model, input and plan do not fit each other, OSError as the
+    storage does; no part is left then.
+    """
+    watch = Stopwatch()
+    started = now()
+    chunk = batch.chunk(number)
+    with watch.stage("open model"):
+        model = open_model(Path(batch.models), batch.model.version, batch.model.manifest_sha256, threads)
+    contract = model.manifest.contract
+    files = name_part(Path(batch.parts), number)
+    read, scored, rejected = blake3(), 0, 0
+    with written_atomically(files.predictions) as predictions_file, written_atomically(files.rejects) as rejects_file:
+        predictions, rejects = SealedWriter(predictions_file), SealedWriter(rejects_file)
+        blocks = read_loans(batch.plan.source, chunk, contract, on_bytes=read.update)
+        while True:
+            with watch.stage("read"):
+                block = next(blocks, None)
+            if block is None:
+                break
+            with watch.stage("predict"):
+                probabilities = predict_block(model, block)
+            with watch.stage("write"):
+                predictions.write(encode_predictions(block, probabilities, model, batch.plan.source.encoding))
+                rejects.write(encode_rejects(block.rejects, batch.plan.source.encoding))
+            scored += len(block.rows)
+            rejected += len(block.rejects)
+        if read.hexdigest() != chunk.blake3:
+            raise ProofError(
+                f"Chunk {number} holds other bytes than planned: BLAKE3 {read.hexdigest()}, planned {chunk.blake3}.",
+                "The input was changed after it was claimed, or the storage gave wrong bytes; send the file again.",
+            )
+    outcome = Outcome(
+        format=FORMAT,
+        batch=batch.batch,
+        chunk=number,
+        first_row=chunk.first_row,
+        rows_in=chunk.rows,
+        scored=scored,
+        rejected=rejected,
+        read_blake3=read.hexdigest(),
+        predictions=predictions.seal(),
+        rejects=rejects.seal(),
+        model=batch.model,
+        model_sha256=model.manifest.files[MODEL].sha256,
+        host=socket.gethostname(),
+        packages={name: version(name) for name in PACKAGES},
+        started=started,
+        seconds=watch.rounded(),
+    )
+    write_bytes(files.outcome, msgspec.json.encode(outcome))
+    return outcome
+
+
+def predict_block(model: Model, block: LoanBlock) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
+    """Give the probability of default of each accepted row, (rows,) float32. Raises ModelError for one that is none."""
+    probabilities = model.predict(block.values.features)
+    # A NaN fails both comparisons.
+    if len(probabilities) and not (probabilities.min() >= 0 and probabilities.max() <= 1):
+        raise ModelError(
+            f"Model version {model.manifest.version} gave something that is not a probability.",
+            "Promote another version, and report this one to the model's owner.",
+        )
+    return probabilities
+
+
+def encode_predictions(
+    block: LoanBlock, probabilities: np.ndarray[tuple[int], np.dtype[np.float32]], model: Model, encoding: str
+) -> bytes | memoryview:
+    """Write a block's predictions as CSV lines without a header; ids verbatim, `pd` as the shortest exact float32."""
+    frame = block.values.ids.with_columns(
+        pl.Series("row_number", block.rows),
+        pl.Series("pd", probabilities),
+        pl.lit(model.manifest.version).alias("model_version"),
+    )
+    lines = io.BytesIO()
+    # Where no field of the input held a quote and fields are comma-separated, no id can need one.
+    frame.write_csv(lines, include_header=False, quote_style="never" if block.bare else "necessary")
+    if encoding == "utf-8":
+        return lines.getbuffer()
+    return lines.getvalue().decode().encode(encoding)

@@ -1,0 +1,169 @@
+"""The receipt of a published file: what came in, what went out, by which model, where and when; sealed by hashes."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from scoring.atomic import write_bytes, written_atomically
+from scoring.batch_plan import BatchPlan
+from scoring.merge import gather_outcomes, join_files
+from scoring.part import Outcome, Sealed, name_part, prediction_columns
+from scoring.registry import MODEL, Manifest, Pin, now
+from scoring.rejects import HEADER
+
+FORMAT = 1
+
+
+class ReceiptPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One chunk's share in a receipt."""
+
+    chunk: int
+    """Its number (0-based)."""
+    first_row: int
+    """Record number of its first record (1-based)."""
+    rows_in: int
+    """Records read."""
+    scored: int
+    """Records with a prediction."""
+    rejected: int
+    """Records with a reject row."""
+    read_blake3: str
+    """BLAKE3 of the bytes read, hexadecimal."""
+    predictions: Sealed
+    """Its predictions, without a header."""
+    rejects: Sealed
+    """Its rejects, without a header."""
+    host: str
+    """Where it was scored."""
+    started: str
+    """When (UTC, ISO 8601)."""
+    seconds: dict[str, float]
+    """Wall time per stage (seconds)."""
+
+
+class Receipt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole account of one file."""
+
+    format: int
+    """Version of this very format."""
+    batch: str
+    """The batch's id."""
+    name: str
+    """The file's name as it was dropped."""
+    input: Sealed
+    """The file as it was planned."""
+    rows_in: int
+    """Records in the file."""
+    scored: int
+    """Records with a prediction."""
+    rejected: int
+    """Records with a reject row; rows_in = scored + rejected."""
+    plan_sha256: str
+    """SHA-256 of the batch's plan, hexadecimal."""
+    predictions: Sealed
+    """The published predictions."""
+    rejects: Sealed
+    """The published rejects."""
+    model: Pin
+    """The version that scored."""
+    model_sha256: str
+    """SHA-256 of the graph that ran, hexadecimal."""
+    packages: dict[str, list[str]]
+    """Versions of what computed; more than one where nodes differed."""
+    parts: list[ReceiptPart]
+    """Every chunk, in order."""
+    published: str
+    """When (UTC, ISO 8601)."""
+
+
+class Published(msgspec.Struct, frozen=True):
+    """Where one file's results stand."""
+
+    predictions: Path
+    rejects: Path
+    receipt: Path
+
+
+def publish_result(batch: BatchPlan, plan_bytes: bytes, name: str, manifest: Manifest, target: Published) -> Receipt:
+    """Merge a batch's parts and publish rejects, receipt and, last and by one rename, predictions.
+
+    `manifest` is that of the pinned model. Whoever sees the predictions sees a complete set. Raises ProofError
+    when the parts do not make up the plan, OSError as the storage does; no predictions appear then.
+    """
+    outcomes = gather_outcomes(batch)
+    parts = [name_part(Path(batch.parts), outcome.chunk) for outcome in outcomes]
+    encoding = batch.plan.source.encoding
+    with written_atomically(target.predictions) as predictions_file:
+        predictions = join_files(
+            [(part.predictions, outcome.predictions) for part, outcome in zip(parts, outcomes, strict=True)],
+            (",".join(map(quote_name, prediction_columns(manifest))) + "\n").encode(encoding),
+            predictions_file,
+        )
+        with written_atomically(target.rejects) as rejects_file:
+            rejects = join_files(
+                [(part.rejects, outcome.rejects) for part, outcome in zip(parts, outcomes, strict=True)],
+                HEADER,
+                rejects_file,
+            )
+        receipt = _write_receipt(batch, plan_bytes, name, manifest, outcomes, predictions, rejects)
+        write_bytes(target.receipt, msgspec.json.format(msgspec.json.encode(receipt), indent=1) + b"\n")
+    return receipt
+
+
+def quote_name(name: str) -> str:
+    """Quote a column name where CSV needs it."""
+    return '"' + name.replace('"', '""') + '"' if any(mark in name for mark in ',"\r\n') else name
+
+
+def _write_receipt(
+    batch: BatchPlan,
+    plan_bytes: bytes,
+    name: str,
+    manifest: Manifest,
+    outcomes: Sequence[Outcome],
+    predictions: Sealed,
+    rejects: Sealed,
+) -> Receipt:
+    packages: dict[str, set[str]] = {}
+    for outcome in outcomes:
+        for package, version in outcome.packages.items():
+            packages.setdefault(package, set()).add(version)
+    return Receipt(
+        format=FORMAT,
+        batch=batch.batch,
+        name=name,
+        input=Sealed(batch.plan.source.bytes, batch.plan.blake3),
+        rows_in=batch.plan.rows,
+        scored=sum(outcome.scored for outcome in outcomes),
+        rejected=sum(outcome.rejected for outcome in outcomes),
+        plan_sha256=hashlib.sha256(plan_bytes).hexdigest(),
+        predictions=predictions,
+        rejects=rejects,
+        model=batch.model,
+        model_sha256=manifest.files[MODEL].sha256,
+        packages={package: sorted(versions) for package, versions in packages.items()},
+        parts=[
+            ReceiptPart(
+                chunk=outcome.chunk,
+                first_row=outcome.first_row,
+                rows_in=outcome.rows_in,
+                scored=outcome.scored,
+                rejected=outcome.rejected,
+                read_blake3=outcome.read_blake3,
+                predictions=outcome.predictions,
+                rejects=outcome.rejects,
+                host=outcome.host,
+                started=outcome.started,
+                seconds=outcome.seconds,
+            )
+            for outcome in outcomes
+        ],
+        published=now(),
+    )
+
+
+def read_receipt(path: Path) -> Receipt:
+    """Read a receipt. Raises OSError as the storage does, msgspec.DecodeError when it is none."""
+    return msgspec.json.decode(path.read_bytes(), type=Receipt)

@@ -1,0 +1,246 @@
+"""The model registry: plain folders on shared storage, immutable once published, and one file that names production.
+
+    models/versions/VERSION/manifest.json   contract, metrics, seals of every other file
+    models/versions/VERSION/model.onnx      the model, with features, imputation and encoding inside
+    models/production                       which version is in production
+
+A version is written to a hidden temporary folder and renamed into place, so whoever sees it sees all of it.
+"""
+
+import hashlib
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from scoring.atomic import sync_folder, write_bytes
+from scoring.contract import Contract
+from scoring.errors import ModelError
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+MODEL = "model.onnx"
+PRODUCTION = "production"
+VERSIONS = "versions"
+_VERSION_NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,99}")
+
+
+class FileSeal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a published file must still be."""
+
+    bytes: int
+    """Its size (bytes)."""
+    sha256: str
+    """SHA-256 of its content, hexadecimal."""
+
+
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a version is, and where it came from."""
+
+    format: int
+    """Version of this very format."""
+    version: str
+    """Its name: the folder's name."""
+    created: str
+    """When it was published (UTC, ISO 8601)."""
+    candidate: str
+    """The candidate that won: `logistic`, `tree`, ..."""
+    contract: Contract
+    """How files for this model are read and judged."""
+    files: dict[str, FileSeal]
+    """Every other file of the version, by name."""
+    metrics: dict[str, dict[str, float]]
+    """Measured on the held-out loans, per candidate."""
+    parameters: dict[str, str]
+    """The winner's parameters, as text."""
+    training: dict[str, str]
+    """Run, seed, rows and hashes of the data, as text."""
+    packages: dict[str, str]
+    """Versions of the packages that made it."""
+
+
+class Pin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A version by name and content: what a batch keeps from claim to publication."""
+
+    version: str
+    """Its name."""
+    manifest_sha256: str
+    """SHA-256 of its manifest, which in turn seals every other file."""
+
+
+class Promotion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The content of `models/production`."""
+
+    format: int
+    """Version of this very format."""
+    pin: Pin
+    """The version in production."""
+    promoted: str
+    """When (UTC, ISO 8601)."""
+    by: str
+    """Who: account and host."""
+    why: str
+    """For what reason, in words."""
+
+
+def sha256_of(path: Path) -> str:
+    """Hash a file with SHA-256, in constant memory; hexadecimal. Raises OSError as the storage does."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def now() -> str:
+    """Tell the time as the registry writes it (UTC, ISO 8601, whole seconds)."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def name_version(candidate: str) -> str:
+    """Make a version name that sorts by time: `20261122-150801-logistic`."""
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{candidate}"
+
+
+def publish_version(
+    models: Path,
+    *,
+    version: str,
+    candidate: str,
+    contract: Contract,
+    files: Mapping[str, bytes],
+    metrics: dict[str, dict[str, float]],
+    parameters: dict[str, str],
+    training: dict[str, str],
+    packages: dict[str, str],
+) -> Pin:
+    """Publish a version under `models`; it appears complete, by one rename, and is never changed afterwards.
+
+    `files` maps names to contents (bytes) and must hold `model.onnx`. Raises ModelError when the version exists.
+    """
+    _check_name(version)
+    home = models / VERSIONS
+    home.mkdir(parents=True, exist_ok=True)
+    temporary = home / f".{secrets.token_hex(8)}.tmp"
+    temporary.mkdir(mode=0o770)
+    try:
+        for name, content in files.items():
+            write_bytes(temporary / name, content)
+        manifest = Manifest(
+            format=FORMAT,
+            version=version,
+            created=now(),
+            candidate=candidate,
+            contract=contract,
+            files={
+                name: FileSeal(len(content), hashlib.sha256(content).hexdigest()) for name, content in files.items()
+            },
+            metrics=metrics,
+            parameters=parameters,
+            training=training,
+            packages=packages,
+        )
+        encoded = msgspec.json.format(msgspec.json.encode(manifest), indent=1)
+        write_bytes(temporary / MANIFEST, encoded)
+        try:
+            os.rename(temporary, home / version)
+        except OSError as error:
+            raise ModelError(f"Version {version} cannot be published: {error.strerror}.") from error
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    sync_folder(home)
+    return Pin(version, hashlib.sha256(encoded).hexdigest())
+
+
+def list_versions(models: Path) -> list[str]:
+    """Name the published versions, oldest first."""
+    try:
+        names = os.listdir(models / VERSIONS)
+    except FileNotFoundError:
+        return []
+    return sorted(name for name in names if _VERSION_NAME.fullmatch(name))
+
+
+def read_manifest(models: Path, version: str, pinned: str | None = None) -> tuple[Manifest, Pin]:
+    """Read a version's manifest; with `pinned` (SHA-256, hexadecimal), only that very one.
+
+    Raises ModelError when it is missing, unreadable, or not the pinned one.
+    """
+    _check_name(version)
+    path = models / VERSIONS / version / MANIFEST
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ModelError(
+            f"Model version {version} cannot be read: {path}: {error.strerror}.",
+            "`loans models list` shows the versions that are there.",
+        ) from error
+    digest = hashlib.sha256(content).hexdigest()
+    if pinned is not None and digest != pinned:
+        raise ModelError(
+            f"Model version {version} was altered: its manifest's SHA-256 is {digest}, pinned was {pinned}.",
+            "Restore the version's folder from a backup, or promote another version.",
+        )
+    try:
+        manifest = msgspec.json.decode(content, type=Manifest)
+    except msgspec.DecodeError as error:
+        raise ModelError(f"The manifest {path} does not read: {error}.") from error
+    if manifest.format != FORMAT or manifest.version != version:
+        raise ModelError(f"The manifest {path} is of format {manifest.format} and names version {manifest.version}.")
+    return manifest, Pin(version, digest)
+
+
+def find_damage(models: Path, manifest: Manifest) -> list[str]:
+    """Check every file of a version against its seal; list what differs, in words (empty: intact)."""
+    folder = models / VERSIONS / manifest.version
+    damage = []
+    for name, seal in manifest.files.items():
+        path = folder / name
+        try:
+            size, digest = path.stat().st_size, sha256_of(path)
+        except OSError as error:
+            damage.append(f"{path}: {error.strerror}")
+            continue
+        if (size, digest) != (seal.bytes, seal.sha256):
+            damage.append(f"{path} was altered: SHA-256 {digest} ({size} bytes), sealed {seal.sha256} ({seal.bytes})")
+    strangers = {path.name for path in folder.iterdir()} - set(manifest.files) - {MANIFEST}
+    damage += [f"{folder / name} does not belong to the version" for name in sorted(strangers)]
+    return damage
+
+
+def promote(models: Path, pin: Pin, *, by: str, why: str) -> None:
+    """Put a version into production by one rename. Raises ModelError when it is missing or altered."""
+    manifest, _ = read_manifest(models, pin.version, pin.manifest_sha256)
+    damage = find_damage(models, manifest)
+    if damage:
+        raise ModelError(f"Version {pin.version} is not promoted, it is damaged: {'; '.join(damage)}.")
+    promotion = Promotion(FORMAT, pin, now(), by, why)
+    write_bytes(
+        models / PRODUCTION,
+        msgspec.json.format(msgspec.json.encode(promotion), indent=1) + b"\n",
+    )
+
+
+def read_promotion(models: Path) -> Promotion | None:
+    """Tell which version is in production; None when none was ever promoted. Raises ModelError when unreadable."""
+    path = models / PRODUCTION
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Promotion)
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.DecodeError) as error:
+        raise ModelError(
+            f"{path} does not tell which model is in production: {error}.",
+            "`loans models promote VERSION` writes it again.",
+        ) from error
+
+
+def _check_name(version: str) -> None:
+    if not _VERSION_NAME.fullmatch(version):
+        raise ModelError(
+            f"{version!r} is not the name of a model version.",
+            "`loans models list` shows the versions that are there.",
+        )

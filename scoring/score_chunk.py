@@ -1,0 +1,62 @@
+"""Score one chunk of a planned batch: the program that a job runs.
+
+    python -m scoring.score_chunk --plan PLAN.json --chunk N [--threads T]
+
+Exit code 0: the part is there, its outcome last. Otherwise one line on stderr that holds
+nothing of a loan, and exit code 1.
+"""
+
+import argparse
+import os
+import socket
+import sys
+from pathlib import Path
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the program; give its exit code."""
+    parser = argparse.ArgumentParser(prog="scoring.score_chunk", description="Score one chunk of a planned batch.")
+    parser.add_argument("--plan", type=Path, required=True, help="the batch's plan (JSON)")
+    parser.add_argument("--chunk", type=int, required=True, help="the chunk's number in the plan (0-based)")
+    parser.add_argument("--threads", type=int, default=1, help="threads to use: the slot's CPUs")
+    options = parser.parse_args(arguments)
+    # polars reads this once, when it is imported.
+    os.environ["POLARS_MAX_THREADS"] = str(options.threads)
+    try:
+        _score(options.plan, options.chunk, options.threads)
+    except Exception as error:  # noqa: BLE001 (whatever it is, the daemon needs to read why)
+        _leave_word(options.plan, options.chunk, error)
+        return 1
+    return 0
+
+
+def _score(plan: Path, chunk: int, threads: int) -> None:
+    os.umask(0o007)
+    from scoring.batch_plan import read_batch_plan
+    from scoring.pipeline import score_chunk
+
+    score_chunk(read_batch_plan(plan), chunk, threads=threads)
+
+
+def _leave_word(plan: Path, chunk: int, error: Exception) -> None:
+    """Say why on stderr, without a word of the data: foreign errors may quote it."""
+    from scoring.errors import LoansError
+
+    if isinstance(error, LoansError):
+        reason = error.what
+    elif isinstance(error, OSError):
+        reason = f"{error.strerror}: {error.filename or plan}"
+    else:
+        reason = f"{type(error).__name__} at {_place(error)}"
+    print(f"Chunk {chunk} failed on {socket.gethostname()}: {reason}", file=sys.stderr)  # noqa: T201
+
+
+def _place(error: Exception) -> str:
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return "unknown" if trace is None else f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,45 @@
+"""Score one file on this machine, without HTCondor, through the very functions that a chunk job and the daemon call."""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import msgspec
+
+from scoring.atomic import write_bytes
+from scoring.batch_plan import FORMAT, BatchPlan
+from scoring.chunks import plan_chunks
+from scoring.errors import FileRefusedError
+from scoring.pipeline import score_chunk
+from scoring.receipt import Published, Receipt, publish_result
+from scoring.registry import Pin, read_manifest
+from scoring.source import open_source
+
+
+def name_results(output: Path) -> Published:
+    """Name the results of `loans score FILE -o OUT`: OUT itself, and the others beside it."""
+    stem = output.name.removesuffix(".csv").removesuffix(".predictions")
+    return Published(output, output.with_name(f"{stem}.rejects.csv"), output.with_name(f"{stem}.receipt.json"))
+
+
+def score_file(path: Path, output: Path, models: Path, model: Pin, *, threads: int) -> Receipt:
+    """Score `path` into `output`, with rejects and a receipt beside it.
+
+    Raises FileRefusedError, ModelError or ProofError with the reason in words; no predictions appear then.
+    """
+    manifest, _ = read_manifest(models, model.version, model.manifest_sha256)
+    path = path.resolve()
+    if path == output.resolve():
+        raise FileRefusedError("same_file", f"{path} would be overwritten by its own predictions.", "Name another -o.")
+    source = open_source(path, manifest.contract)
+    parts = Path(tempfile.mkdtemp(prefix=".loans-", dir=output.resolve().parent))
+    try:
+        plan = plan_chunks(source, max(source.bytes, 1))
+        batch = BatchPlan(FORMAT, "local", plan, str(models), model, str(parts))
+        content = msgspec.json.encode(batch)
+        write_bytes(parts / "plan.json", content)
+        for chunk in plan.chunks:
+            score_chunk(batch, chunk.number, threads=threads)
+        return publish_result(batch, content, path.name, manifest, name_results(output))
+    finally:
+        shutil.rmtree(parts, ignore_errors=True)

@@ -1,0 +1,52 @@
+"""A small published model for tests of scoring: a logistic function of the reference loans' features, made by hand."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from scoring.contract import REFERENCE, Contract, load_contract
+from scoring.model import INPUT, OUTPUT
+from scoring.registry import MODEL, Pin, promote, publish_version
+
+VERSION = "20260101-000000-linear"
+
+
+def linear_graph(features: int) -> bytes:
+    """Give pd = sigmoid(x · w), missing values as 0, with weights that keep the reference loans in (0, 1)."""
+    weights = np.linspace(-1, 1, features, dtype=np.float32).reshape(features, 1) / np.float32(1e4)
+    nodes = [
+        helper.make_node("IsNaN", [INPUT], ["missing"]),
+        helper.make_node("Where", ["missing", "zero", INPUT], ["known"]),
+        helper.make_node("MatMul", ["known", "weights"], ["logit"]),
+        helper.make_node("Sigmoid", ["logit"], [OUTPUT]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "linear",
+        [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, [None, features])],
+        [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, [None, 1])],
+        [numpy_helper.from_array(weights, "weights"), numpy_helper.from_array(np.float32(0), "zero")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.checker.check_model(model)
+    return model.SerializeToString()
+
+
+def publish_linear(models: Path, contract: Contract | None = None) -> Pin:
+    """Publish and promote the model under `models`."""
+    contract = contract or load_contract(REFERENCE)
+    pin = publish_version(
+        models,
+        version=VERSION,
+        candidate="linear",
+        contract=contract,
+        files={MODEL: linear_graph(len(contract.features))},
+        metrics={},
+        parameters={},
+        training={},
+        packages={},
+    )
+    promote(models, pin, by="test", why="test")
+    return pin
