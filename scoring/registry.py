@@ -7,11 +7,13 @@
 A version is written to a hidden temporary folder and renamed into place, so whoever sees it sees all of it.
 """
 
+import getpass
 import hashlib
 import os
 import re
 import secrets
 import shutil
+import socket
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -236,6 +238,15 @@ def read_promotion(models: Path) -> Promotion | None:
             f"{path} does not tell which model is in production: {error}.",
             "`loans models promote VERSION` writes it again.",
         ) from error
+
+
+def name_account() -> str:
+    """Tell who acts: account and host, `anna@submit1`."""
+    try:
+        account = getpass.getuser()
+    except (KeyError, OSError):  # a job may run under a number that no account has
+        account = f"uid {os.getuid()}"
+    return f"{account}@{socket.gethostname()}"
 
 
 def _check_name(version: str) -> None:

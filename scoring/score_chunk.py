@@ -18,7 +18,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="scoring.score_chunk", description="Score one chunk of a planned batch.")
     parser.add_argument("--plan", type=Path, required=True, help="the batch's plan (JSON)")
     parser.add_argument("--chunk", type=int, required=True, help="the chunk's number in the plan (0-based)")
-    parser.add_argument("--threads", type=int, default=1, help="threads to use: the slot's CPUs")
+    slot_threads = int(os.environ.get("OMP_NUM_THREADS", "1"))
+    parser.add_argument("--threads", type=int, default=slot_threads, help="threads to use: the slot's CPUs")
     options = parser.parse_args(arguments)
     # polars reads this once, when it is imported.
     os.environ["POLARS_MAX_THREADS"] = str(options.threads)

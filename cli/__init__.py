@@ -1,0 +1,1 @@
+"""The console command: arguments in, one call, output."""

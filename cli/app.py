@@ -1,0 +1,71 @@
+"""`loans`: every command, and the one place that turns errors into words and exit codes."""
+
+import sys
+
+import typer
+
+from cli import generate, init, models, pool, retrain, score, status, watch
+from cli.output import say
+
+app = typer.Typer(
+    name="loans",
+    help="Batch loan scoring on your own HTCondor pool: drop a CSV into the inbox, read predictions in the outbox.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+for module in (init, generate, retrain, watch, score, status):
+    module.register(app)
+app.add_typer(pool.app, name="pool")
+app.add_typer(models.app, name="models")
+
+_GLOBAL = {"--site": 2, "--json": 1}
+"""Options that may also stand before the command, with the number of words that each takes."""
+
+
+def run() -> None:
+    """Run the command: exit code 0 done, 1 failed with the reason on stderr, 2 wrong use."""
+    sys.exit(main(sys.argv[1:]))
+
+
+def main(arguments: list[str]) -> int:
+    """Run a command line; give its exit code, or raise SystemExit with it."""
+    try:
+        app(_move_globals(arguments), prog_name="loans")
+    except Exception as error:
+        words = _in_words(error)
+        if words is None:
+            raise
+        say(words)
+        return 1
+    return 0
+
+
+def _move_globals(arguments: list[str]) -> list[str]:
+    """Move options of every command that stand before its name behind it."""
+    moved: list[str] = []
+    rest = list(arguments)
+    while rest:
+        name = rest[0].partition("=")[0]
+        if name not in _GLOBAL:
+            break
+        words = 1 if "=" in rest[0] else _GLOBAL[name]
+        moved, rest = moved + rest[:words], rest[words:]
+    at = 2 if rest[:1] in (["pool"], ["models"]) else 1
+    return rest[:at] + moved + rest[at:]
+
+
+def _in_words(error: Exception) -> str | None:
+    """Give the words for an error that people can cause; None for one that only a defect can."""
+    from dag_specs.errors import DagSpecError
+    from local_pool.errors import PoolError
+    from scoring.errors import LoansError
+
+    if isinstance(error, LoansError | DagSpecError):
+        return f"{error.what}\n{error.way_out}".strip()
+    if isinstance(error, PoolError):
+        return str(error)
+    if isinstance(error, OSError):
+        return f"{error.strerror or error}: {error.filename}" if error.filename else str(error)
+    return None

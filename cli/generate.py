@@ -1,0 +1,29 @@
+"""`loans generate`: synthetic loans of the reference schema."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(generate)
+
+
+def generate(
+    rows: Annotated[int, typer.Argument(help="How many loans.", min=0)],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The CSV to write; - for stdout.", metavar="FILE")],
+    seed: Annotated[int, typer.Option(help="The same seed gives the same loans.", min=0)] = 0,
+    labelled: Annotated[bool, typer.Option("--labelled", help="With the column loan_status (1 = default).")] = False,
+) -> None:
+    """Write synthetic loans of the reference schema, streamed, any number of them."""
+    from scoring.atomic import written_atomically
+    from training.generate import generate_loans
+
+    if str(output) == "-":
+        generate_loans(rows, seed, labelled=labelled, sink=sys.stdout.buffer)
+        return
+    with written_atomically(output) as file:
+        generate_loans(rows, seed, labelled=labelled, sink=file)

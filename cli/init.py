@@ -1,0 +1,50 @@
+"""`loans init`: the shared tree and a site file."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.output import DEFAULT_SITE, JsonOption, SiteOption, print_json, say
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(init)
+
+
+def init(
+    root: Annotated[Path, typer.Argument(help="Top folder of the shared tree, on storage that every node sees.")],
+    site: SiteOption = DEFAULT_SITE,
+    state: Annotated[
+        Path | None,
+        typer.Option(help="The daemon's own folder, on a local disk (default: in your state folder).", metavar="DIR"),
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Make the shared tree under ROOT and a commented site file."""
+    import os
+    import shutil
+
+    from dag_specs.submit_language import check_path
+    from inbox_watcher.config import default_state, write_site
+    from inbox_watcher.layout import Layout
+    from scoring.contract import REFERENCE
+
+    root = root.expanduser().resolve()
+    check_path(root, "shared tree")
+    local = (state.expanduser() if state else default_state(root)).absolute()
+    write_site(site, root, local)
+    layout = Layout(root)
+    os.umask(0o007)
+    for folder in layout.folders:
+        folder.mkdir(mode=0o770, parents=True, exist_ok=True)
+    local.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not layout.contract.exists():
+        shutil.copyfile(REFERENCE, layout.contract)
+    if json:
+        print_json({"root": str(root), "state": str(local), "site": str(site.absolute())})
+        return
+    say(f"The shared tree is in {root}, the site file is {site}.")
+    say(f"Next: put labelled loans into {layout.history} and adapt {layout.contract};")
+    say("then `loans pool up`, `loans retrain`, `loans watch`.")

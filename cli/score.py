@@ -1,0 +1,54 @@
+"""`loans score`: one file, here, without HTCondor."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.output import DEFAULT_SITE, JsonOption, SiteOption, print_json, say
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(score)
+
+
+def score(
+    file: Annotated[Path, typer.Argument(help="The CSV to score.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Where predictions go; rejects and receipt beside it.", metavar="OUT")
+    ],
+    model: Annotated[
+        str | None, typer.Option(help="A model version (default: the one in production).", metavar="VERSION")
+    ] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads (default: one per core).", min=1)] = None,
+    site: SiteOption = DEFAULT_SITE,
+    json: JsonOption = False,
+) -> None:
+    """Score one file here, through the very code that a chunk job runs."""
+    import os
+
+    count = threads or len(os.sched_getaffinity(0))
+    # polars reads this once, when it is imported.
+    os.environ["POLARS_MAX_THREADS"] = str(count)
+    from inbox_watcher.config import load_site
+    from inbox_watcher.layout import Layout
+    from scoring.errors import ModelError
+    from scoring.registry import read_manifest, read_promotion
+    from scoring.score_file import name_results, score_file
+
+    models = Layout(Path(load_site(site).root)).models
+    if model is not None:
+        _, pin = read_manifest(models, model)
+    else:
+        promotion = read_promotion(models)
+        if promotion is None:
+            raise ModelError("No model is in production.", "`loans retrain` trains and promotes one.")
+        pin = promotion.pin
+    receipt = score_file(file, output, models, pin, threads=count)
+    if json:
+        print_json(receipt)
+        return
+    results = name_results(output)
+    say(f"{receipt.rows_in} rows: {receipt.scored} scored, {receipt.rejected} rejected, by {receipt.model.version}.")
+    say(f"Predictions: {results.predictions}\nRejects: {results.rejects}\nReceipt: {results.receipt}")

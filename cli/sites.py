@@ -1,0 +1,36 @@
+"""From a site file to the things that commands work with."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from inbox_watcher.config import HOST_POOL, LOCAL_POOL, Site
+from scoring.errors import LoansError
+
+if TYPE_CHECKING:
+    from dag_specs.jobs import Scheduler
+
+
+def pool_home(site: Site | None) -> Path:
+    """Give the folder of the local pool: the site's, or the default one."""
+    from local_pool.pool_paths import default_home
+
+    return Path(site.pool.home) if site and site.pool.home else default_home()
+
+
+def connect_pool(site: Site) -> "Scheduler":
+    """Reach the site's pool. Raises LoansError or SchedulerError in words when it cannot be reached."""
+    from dag_specs.scheduler import connect
+
+    if site.pool.condor_config == HOST_POOL:
+        return connect(None)
+    if site.pool.condor_config != LOCAL_POOL:
+        return connect(site.pool.condor_config)
+    from local_pool.pool_paths import PoolPaths
+
+    paths = PoolPaths(pool_home(site).expanduser().resolve())
+    if not paths.condor_config.exists():
+        raise LoansError(
+            "The pool on this machine is not up.",
+            "Start it with `loans pool up`, or name another pool under [pool] in the site file.",
+        )
+    return connect(str(paths.condor_config))

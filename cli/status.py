@@ -1,0 +1,93 @@
+"""`loans status`: batches and their progress."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.output import DEFAULT_SITE, JsonOption, SiteOption, console, print_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.table import Table
+
+    from inbox_watcher.batch import Batch
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(status)
+
+
+def status(
+    batch: Annotated[str | None, typer.Argument(help="A batch id, or the name of a dropped file.")] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Keep showing, until Ctrl-C.")] = False,
+    count: Annotated[int, typer.Option(help="How many finished batches to show.", min=0)] = 20,
+    site: SiteOption = DEFAULT_SITE,
+    json: JsonOption = False,
+) -> None:
+    """Show batches and their progress."""
+    from inbox_watcher.config import load_site
+    from inbox_watcher.status import find_batch, read_batches
+
+    loaded = load_site(site)
+
+    def read() -> "list[Batch]":
+        return [find_batch(loaded, batch)] if batch else read_batches(loaded, count)
+
+    if json:
+        print_json([_facts(found) for found in read()])
+        return
+    if watch:
+        _keep_showing(read)
+        return
+    found = read()
+    console().print(_table(found))
+    for failed in found if batch else []:
+        if failed.reason:
+            console().print(failed.reason, markup=False)
+
+
+def _keep_showing(read: "Callable[[], list[Batch]]") -> None:
+    import time
+
+    from rich.live import Live
+
+    with Live(_table(read()), console=console(), auto_refresh=False) as live:
+        while True:
+            time.sleep(1)
+            live.update(_table(read()), refresh=True)
+
+
+def _name(batch: "Batch") -> str:
+    return batch.name.decode(errors="backslashreplace")
+
+
+def _facts(batch: "Batch") -> dict[str, object]:
+    import msgspec
+
+    facts: dict[str, object] = msgspec.to_builtins(batch)
+    return {**facts, "name": _name(batch)}
+
+
+def _table(batches: "list[Batch]") -> "Table":
+    from rich.box import SIMPLE
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE)
+    table.add_column("batch", no_wrap=True)
+    table.add_column("file", overflow="fold")
+    for name in ("state", "chunks", "rows", "rejected", "since"):
+        table.add_column(name, no_wrap=True)
+    for batch in batches:
+        table.add_row(
+            batch.id,
+            Text(_name(batch)),
+            str(batch.state),
+            f"{batch.chunks_done}/{batch.chunks}" if batch.chunks else "",
+            str(batch.rows or ""),
+            str(batch.rejected) if batch.scored or batch.rejected else "",
+            batch.updated,
+        )
+    return table

@@ -1,0 +1,1 @@
+"""The daemon: from a file dropped in the inbox to published predictions, whatever happens in between."""

@@ -1,0 +1,121 @@
+"""A batch, its states, and what is to be done next: decided here without touching disk or pool."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import msgspec
+
+from scoring.registry import Pin
+
+
+class State(StrEnum):
+    """Where a batch stands; each is journaled before the act that leads out of it."""
+
+    CLAIMING = "claiming"
+    """About to be renamed out of the inbox."""
+    CLAIMED = "claimed"
+    """In its batch folder; to be checked and planned."""
+    PLANNED = "planned"
+    """Its plan is on disk; about to be submitted."""
+    RUNNING = "running"
+    """Its jobs are with HTCondor."""
+    MERGING = "merging"
+    """Every part is there; about to be published."""
+    PUBLISHED = "published"
+    """Its predictions are in the outbox; the input is about to be archived."""
+    DONE = "done"
+    """Finished."""
+    FAILING = "failing"
+    """It cannot be scored; about to be moved to failed/."""
+    FAILED = "failed"
+    """In failed/, with the reason."""
+
+
+TRANSITIONS: dict[State, tuple[State, ...]] = {
+    State.CLAIMING: (State.CLAIMED, State.DONE),
+    State.CLAIMED: (State.PLANNED, State.FAILING),
+    State.PLANNED: (State.RUNNING, State.MERGING, State.FAILING),
+    State.RUNNING: (State.PLANNED, State.MERGING, State.FAILING),
+    State.MERGING: (State.PUBLISHED, State.PLANNED, State.FAILING),
+    State.PUBLISHED: (State.DONE,),
+    State.FAILING: (State.FAILED,),
+    State.DONE: (),
+    State.FAILED: (),
+}
+"""Every allowed step; the picture in the documentation is drawn from this table."""
+
+FINAL = frozenset(state for state, following in TRANSITIONS.items() if not following)
+"""States that nothing follows."""
+
+
+class Batch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One delivery of one file, as the journal keeps it."""
+
+    id: str
+    """Its id: digits, letters and dashes; the only name of it that HTCondor ever sees."""
+    name: bytes
+    """The file's name as it was dropped (bytes; any a filesystem allows)."""
+    state: State
+    """Where it stands."""
+    created: str
+    """When it was claimed (UTC, ISO 8601)."""
+    updated: str
+    """When it came to its state (UTC, ISO 8601)."""
+    output: str
+    """The NAME of its published files."""
+    model: Pin | None = None
+    """The version that scores it, pinned at claim."""
+    rows: int = 0
+    """Records in the file, once planned."""
+    chunks: int = 0
+    """Jobs, once planned."""
+    chunks_done: int = 0
+    """Jobs whose part is there."""
+    attempt: int = 0
+    """How often jobs were submitted for it."""
+    clusters: tuple[int, ...] = ()
+    """HTCondor's numbers for the jobs of each attempt, the present one last."""
+    retried: tuple[int, ...] = ()
+    """Chunks of the present attempt (0-based); empty: all of them."""
+    scored: int = 0
+    """Rows with a prediction, once published."""
+    rejected: int = 0
+    """Rows with a reject, once published."""
+    reason: str = ""
+    """Why it failed, in words."""
+
+
+def advance(batch: Batch, state: State, when: str, **changes: object) -> Batch:
+    """Give the batch in its next state. Raises ValueError for a step that TRANSITIONS does not allow."""
+    if state is not batch.state and state not in TRANSITIONS[batch.state]:
+        raise ValueError(f"A batch that is {batch.state} cannot become {state}.")
+    return msgspec.structs.replace(batch, state=state, updated=when, **changes)
+
+
+@dataclass(frozen=True)
+class JobFacts:
+    """What is known of the jobs of the present attempt."""
+
+    parts_there: frozenset[int]
+    """Chunks whose outcome is on disk."""
+    still_queued: frozenset[int]
+    """Chunks whose job may still run."""
+
+
+class Verdict(StrEnum):
+    """What to do with a batch whose jobs are with HTCondor."""
+
+    WAIT = "wait"
+    MERGE = "merge"
+    SUBMIT_MISSING = "submit missing"
+    GIVE_UP = "give up"
+
+
+def judge_jobs(batch: Batch, facts: JobFacts, attempts: int) -> Verdict:
+    """Decide what follows from the jobs: parts count, not exit codes."""
+    missing = set(range(batch.chunks)) - facts.parts_there
+    if not missing:
+        return Verdict.MERGE
+    if missing & facts.still_queued:
+        return Verdict.WAIT
+    return Verdict.SUBMIT_MISSING if batch.attempt < attempts else Verdict.GIVE_UP

@@ -1,0 +1,34 @@
+"""Take a file out of the inbox, and put files where they end: renames on one filesystem, never over another file."""
+
+import os
+import secrets
+from datetime import UTC, datetime
+from pathlib import Path
+
+from scoring.atomic import sync_folder
+from scoring.errors import StorageError
+
+
+def new_batch_id() -> str:
+    """Make a batch id that sorts by time: `20261122-150801-3f9a2c`."""
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+
+
+def move_once(source: Path, target: Path) -> bool:
+    """Rename a file unless it has been renamed already; tell whether it stands at `target` now.
+
+    False means that it is at neither place: somebody took it away. Raises StorageError when another file stands at
+    `target`, OSError as the storage does.
+    """
+    if not os.path.lexists(source):
+        return os.path.lexists(target)
+    if os.path.lexists(target):
+        raise StorageError(f"{target} exists already and is not replaced.", "Move it away; the daemon tries again.")
+    target.parent.mkdir(mode=0o770, parents=True, exist_ok=True)
+    try:
+        os.rename(source, target)
+    except FileNotFoundError:
+        return os.path.lexists(target)
+    sync_folder(target.parent)
+    sync_folder(source.parent)
+    return True

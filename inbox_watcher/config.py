@@ -1,0 +1,207 @@
+"""The site: where the shared tree, the pool and the daemon's own folder are; one frozen object, read once."""
+
+import os
+import sys
+from pathlib import Path
+
+import msgspec
+
+from scoring.errors import LoansError
+
+LOCAL_POOL = "local"
+HOST_POOL = "host"
+
+
+class Pool(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which HTCondor pool runs the jobs, and how."""
+
+    condor_config: str = LOCAL_POOL
+    """`local`: the pool of `loans pool up`; `host`: this machine's own configuration; else the path of one."""
+    home: str = ""
+    """Folder of the local pool; empty: the default one."""
+    python: str = ""
+    """The interpreter with this product installed, as execute nodes see it; empty: the one that runs now."""
+    keep_claim_idle_seconds: int = 300
+    """How long a slot stays claimed after a job, so that the next file starts at once (seconds)."""
+
+
+class Inbox(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """When a dropped file counts as complete."""
+
+    settle_seconds: float = 1.0
+    """How long size and modification time must stand still (seconds)."""
+    rescan_seconds: float = 2.0
+    """How often the inbox is listed, whatever the watcher says (seconds)."""
+
+
+class Scoring(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How files become jobs."""
+
+    chunk_bytes: int = 0
+    """Bytes of input per job; 0: chosen from the file's size and the pool's slots."""
+    cpus: int = 1
+    """CPUs per job."""
+    memory_mb: int = 1024
+    """Memory per job (MiB)."""
+    disk_mb: int = 128
+    """Scratch space per job (MiB)."""
+    max_reject_share: float = 0.2
+    """Share of rejected rows above which a file is refused (0 to 1)."""
+    max_unpacked_bytes: int = 64 << 30
+    """Bytes that a .csv.gz may unpack to."""
+    attempts: int = 3
+    """How often a chunk is tried before its file fails."""
+
+
+class Training(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How models are trained."""
+
+    history: tuple[str, ...] = ()
+    """Labelled files; empty: every CSV in ROOT/history."""
+    contract: str = ""
+    """The data contract; empty: ROOT/contract.toml."""
+    candidates: tuple[str, ...] = ("logistic", "tree")
+    """Which candidates are trained."""
+    seed: int = 0
+    """Of the split and of everything drawn."""
+    shards: int = 2
+    """Nodes that read the history."""
+
+
+class Site(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole site file."""
+
+    root: str
+    """Top folder of the shared tree (NFS)."""
+    state: str
+    """The daemon's own folder, on a local disk of the submit node."""
+    pool: Pool = Pool()
+    inbox: Inbox = Inbox()
+    scoring: Scoring = Scoring()
+    training: Training = Training()
+
+    @property
+    def python(self) -> str:
+        """The interpreter that jobs run."""
+        return self.pool.python or sys.executable
+
+
+def load_site(path: Path) -> Site:
+    """Read the site file. Raises LoansError with what is wrong and the way out."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError as error:
+        raise LoansError(
+            f"There is no site file at {path}.",
+            "Make one with `loans init ROOT`, or name yours with --site FILE or $LOANS_SITE.",
+        ) from error
+    except OSError as error:
+        raise LoansError(f"The site file {path} cannot be read: {error.strerror}.") from error
+    try:
+        site = msgspec.toml.decode(content, type=Site)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise LoansError(f"The site file {path} does not read: {error}.", "Correct that entry.") from error
+    problems = _find_problems(site)
+    if problems:
+        raise LoansError(f"The site file {path} has {len(problems)} problem(s): {'; '.join(problems)}.")
+    return site
+
+
+def _find_problems(site: Site) -> list[str]:
+    problems = [
+        f"{name} = {folder!r} is not an absolute path"
+        for name, folder in (("root", site.root), ("state", site.state))
+        if not Path(folder).is_absolute()
+    ]
+    positive = {
+        "inbox.rescan_seconds": site.inbox.rescan_seconds,
+        "scoring.cpus": site.scoring.cpus,
+        "scoring.memory_mb": site.scoring.memory_mb,
+        "scoring.attempts": site.scoring.attempts,
+        "training.shards": site.training.shards,
+    }
+    problems += [f"{name} must be more than 0" for name, value in positive.items() if value <= 0]
+    natural = {
+        "inbox.settle_seconds": site.inbox.settle_seconds,
+        "pool.keep_claim_idle_seconds": site.pool.keep_claim_idle_seconds,
+        "scoring.chunk_bytes": site.scoring.chunk_bytes,
+        "scoring.disk_mb": site.scoring.disk_mb,
+        "training.seed": site.training.seed,
+    }
+    problems += [f"{name} must not be negative" for name, value in natural.items() if value < 0]
+    if not 0 <= site.scoring.max_reject_share <= 1:
+        problems.append("scoring.max_reject_share must lie between 0 and 1")
+    return problems
+
+
+def default_state(root: Path) -> Path:
+    """Choose the daemon's folder for a new site: in the user's own state folder, one for each shared tree."""
+    home = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+    return home / "condor-loan-scoring" / "sites" / root.as_posix().strip("/").replace("/", "-")
+
+
+def write_site(path: Path, root: Path, state: Path) -> None:
+    """Write a commented site file. Raises LoansError when there is one already."""
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(_TEMPLATE.format(root=_quote(root), state=_quote(state)))
+    except FileExistsError as error:
+        raise LoansError(f"{path} exists already and was left alone.", "Name another file with --site.") from error
+    except OSError as error:
+        raise LoansError(f"The site file {path} cannot be written: {error.strerror}.") from error
+
+
+def _quote(path: Path) -> str:
+    return msgspec.json.encode(str(path)).decode()
+
+
+_TEMPLATE = """\
+# The site file of the loan scoring service. Whatever is commented out shows its default.
+
+# Top folder of the shared tree (NFS): inbox, outbox, models, ...
+root = {root}
+
+# The daemon's own folder: journal and HTCondor event logs. On a local disk of the submit node, never on NFS.
+state = {state}
+
+[pool]
+# "local": the pool that `loans pool up` starts on this machine. "host": the pool that this machine's own HTCondor
+# configuration names. Or the path of an HTCondor configuration file.
+# condor_config = "local"
+# Folder of the local pool (default: in your own state folder).
+# home = ""
+# The Python that has this product installed, as the execute nodes see it (default: the one that runs now).
+# python = ""
+# How long a slot stays claimed after a job, so that the next file starts at once.
+# keep_claim_idle_seconds = 300
+
+[inbox]
+# A file is complete when its size and time stood still for this long.
+# settle_seconds = 1.0
+# The inbox is listed this often, whatever the watcher says.
+# rescan_seconds = 2.0
+
+[scoring]
+# Bytes of input per job; 0: chosen from the file's size and the pool's slots.
+# chunk_bytes = 0
+# What one job asks for.
+# cpus = 1
+# memory_mb = 1024
+# disk_mb = 128
+# A file with a larger share of rejected rows is refused.
+# max_reject_share = 0.2
+# A .csv.gz may unpack to this many bytes.
+# max_unpacked_bytes = 68719476736
+# How often a chunk is tried before its file fails.
+# attempts = 3
+
+[training]
+# Labelled files; none: every CSV in ROOT/history.
+# history = []
+# The data contract (default: ROOT/contract.toml).
+# contract = ""
+# candidates = ["logistic", "tree"]
+# seed = 0
+# Nodes that read the history.
+# shards = 2
+"""

@@ -1,0 +1,68 @@
+"""Start the daemon once for a site, and end it when the system says so."""
+
+import fcntl
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from dag_specs.jobs import Scheduler
+from inbox_watcher.config import Site
+from inbox_watcher.journal import Journal
+from inbox_watcher.layout import Layout, StateLayout
+from inbox_watcher.service import Watcher
+from scoring.errors import LoansError, StorageError
+
+
+def serve(site: Site, connect: Callable[[], Scheduler]) -> None:
+    """Run the daemon until SIGTERM or SIGINT.
+
+    Raises LoansError when another daemon serves this site, StorageError when its folders cannot be used.
+    """
+    os.umask(0o007)
+    state = StateLayout(Path(site.state))
+    _check_tree(Layout(Path(site.root)))
+    try:
+        state.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"The daemon's folder {state.root} cannot be made: {error.strerror}.") from error
+    with _alone(state.lock):
+        journal = Journal(state.journal)
+        watcher = Watcher(site, journal, connect)
+
+        def stop(_number: int, _frame: FrameType | None) -> None:
+            watcher.stop()
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, stop)
+        watcher.run()
+        journal.close()
+
+
+def _check_tree(layout: Layout) -> None:
+    missing = [str(folder) for folder in layout.folders if not folder.is_dir()]
+    if missing:
+        raise LoansError(
+            f"The shared tree is not whole: {', '.join(missing)} missing.",
+            "Is the storage mounted? `loans init ROOT` makes a new tree.",
+        )
+
+
+@contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """Hold the daemon's lock (flock(2): the kernel frees it however the process ends)."""
+    with lock.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            file.seek(0)
+            raise LoansError(
+                f"Another daemon serves this site already (process {file.read().strip() or 'unknown'}).",
+                "Stop that one first, or give this one a site file with another `state` and `root`.",
+            ) from error
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield

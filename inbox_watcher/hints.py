@@ -1,0 +1,84 @@
+"""Hints that something changed in the inbox. They only make the daemon quick; its own listing is the truth."""
+
+import logging
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from watchdog.events import (
+    FileClosedEvent,
+    FileCreatedEvent,
+    FileModifiedEvent,
+    FileMovedEvent,
+    FileSystemEvent,
+    FileSystemEventHandler,
+)
+from watchdog.observers import Observer
+from watchdog.observers.polling import PollingObserver
+
+if TYPE_CHECKING:
+    from watchdog.observers.api import BaseObserver
+
+_NETWORK_FILESYSTEMS = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "lustre", "fuse.sshfs", "9p"})
+_LOG = logging.getLogger("loans.watch")
+
+
+class Hints(FileSystemEventHandler):
+    """Collects the names of files that were renamed into the inbox, and wakes the daemon at every change."""
+
+    def __init__(self, folder: Path, wake: Callable[[], object], polling_seconds: float) -> None:
+        """Watch `folder`: by the kernel's events where it is local, by polling where others write to it unseen."""
+        self._wake = wake
+        self._folder = str(folder)
+        self._lock = threading.Lock()
+        self._moved_in: set[str] = set()
+        self.native = not is_network_filesystem(folder)
+        self._observer: BaseObserver = Observer() if self.native else PollingObserver(timeout=polling_seconds)
+        self._observer.schedule(
+            self,
+            self._folder,
+            event_filter=[FileCreatedEvent, FileModifiedEvent, FileMovedEvent, FileClosedEvent],
+        )
+
+    def start(self) -> None:
+        """Start watching; without it the daemon is slower, never wrong, so trouble is only told."""
+        try:
+            self._observer.start()
+        except OSError as error:
+            _LOG.warning("the inbox is not watched, only listed: %s", error.strerror)
+
+    def stop(self) -> None:
+        """Stop watching."""
+        if self._observer.is_alive():
+            self._observer.stop()
+
+    def take_moved_in(self) -> set[str]:
+        """Give the names that were renamed into the inbox since the last call."""
+        with self._lock:
+            taken, self._moved_in = self._moved_in, set()
+        return taken
+
+    def on_any_event(self, event: FileSystemEvent) -> None:
+        """Note a rename and wake the daemon. Never raises: a handler that raises ends its observer."""
+        if isinstance(event, FileMovedEvent) and event.dest_path:
+            folder, _, name = str(event.dest_path).rpartition("/")
+            if folder == self._folder:
+                with self._lock:
+                    self._moved_in.add(name)
+        self._wake()
+
+
+def is_network_filesystem(folder: Path, mounts: Path = Path("/proc/self/mountinfo")) -> bool:
+    """Tell whether other hosts may write to a folder unseen (proc_pid_mountinfo(5)); true when that cannot be told."""
+    try:
+        device = folder.stat().st_dev
+        lines = mounts.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return True
+    wanted = f"{device >> 8 & 0xFFF}:{device & 0xFF | device >> 12 & 0xFFF00}"
+    for line in lines:
+        before, _, after = line.partition(" - ")
+        if before.split()[2] == wanted:
+            return after.split()[0] in _NETWORK_FILESYSTEMS
+    return True

@@ -1,0 +1,86 @@
+"""What is known of one batch's jobs: heard from the event log, checked against parts on disk and, rarely, the queue."""
+
+import os
+from pathlib import Path
+
+from dag_specs.event_log import EventLog, LogCondition
+from dag_specs.events import EventKind, JobEvent
+from dag_specs.jobs import Job, JobState
+from inbox_watcher.batch import JobFacts
+from inbox_watcher.layout import BatchLayout
+from scoring.part import name_part
+
+_LEFT = {EventKind.TERMINATED, EventKind.ABORTED}
+
+
+class JobWatch:
+    """Follows the jobs of one attempt."""
+
+    def __init__(self, folder: BatchLayout, log: Path, cluster: int, chunks: tuple[int, ...]) -> None:
+        """Follow `cluster`, whose proc P scores chunks[P]."""
+        self._folder = folder
+        self._events = EventLog(log)
+        self._cluster = cluster
+        self._chunks = chunks
+        self._queued = set(chunks)
+        self.has_news = True
+        self.parts_there: set[int] = set()
+        self.held: dict[int, str] = {}
+        self.last_words: dict[int, str] = {}
+
+    @property
+    def facts(self) -> JobFacts:
+        """What the decision needs."""
+        return JobFacts(frozenset(self.parts_there), frozenset(self._queued))
+
+    @property
+    def chunks(self) -> tuple[int, ...]:
+        """The chunks of this attempt."""
+        return self._chunks
+
+    def hear(self) -> bool:
+        """Read what is new in the event log; tell whether the log can still be trusted to tell everything."""
+        while True:
+            reading = self._events.read()
+            for event in reading.events:
+                if event.cluster == self._cluster and 0 <= event.proc < len(self._chunks):
+                    self._take(event, self._chunks[event.proc])
+            if not reading.more:
+                return reading.condition is LogCondition.INTACT and not reading.damaged
+
+    def look_for_parts(self) -> None:
+        """Find the parts on disk. Raises OSError as the storage does."""
+        names = set(os.listdir(self._folder.parts))
+        for chunk in set(self._chunks) - self.parts_there:
+            outcome = name_part(self._folder.parts, chunk).outcome
+            # A listing on NFS may be seconds old; asking for the very name of an ended job's outcome is not.
+            if outcome.name in names or (chunk not in self._queued and outcome.exists()):
+                self.parts_there.add(chunk)
+        self.has_news = False
+
+    def reconcile(self, jobs: tuple[Job, ...]) -> None:
+        """Correct what events may have missed by what queue and history say."""
+        queued = set()
+        for job in jobs:
+            if job.id.cluster != self._cluster or job.chunk is None:
+                continue
+            if job.in_queue and job.state not in (JobState.COMPLETED, JobState.REMOVED):
+                queued.add(job.chunk)
+                if job.state is JobState.HELD:
+                    self.held[job.chunk] = job.reason
+        self._queued &= queued
+        self.has_news = True
+
+    def _take(self, event: JobEvent, chunk: int) -> None:
+        if event.kind in _LEFT:
+            self._queued.discard(chunk)
+            self.has_news = True
+            self.held.pop(chunk, None)
+            if event.kind is EventKind.ABORTED:
+                self.last_words[chunk] = event.reason or "the job was removed"
+            elif event.exit_signal is not None:
+                self.last_words[chunk] = f"the job was ended by signal {event.exit_signal}"
+        elif event.kind is EventKind.HELD:
+            self.held[chunk] = event.reason or "no reason given"
+        elif event.kind in (EventKind.RELEASED, EventKind.EXECUTING):
+            self.held.pop(chunk, None)

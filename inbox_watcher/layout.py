@@ -1,0 +1,178 @@
+"""Every name on the shared tree and in the daemon's own folder, in one place; nothing here touches the disk."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+SUFFIXES = (".csv", ".csv.gz")
+"""What may be dropped into the inbox (compared without regard to case)."""
+
+LONGEST_NAME = 255
+"""Bytes that a file name may have on the filesystems that matter."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The shared tree under ROOT."""
+
+    root: Path
+    """Its top folder, absolute."""
+
+    @property
+    def inbox(self) -> Path:
+        """Where people drop files."""
+        return self.root / "inbox"
+
+    @property
+    def outbox(self) -> Path:
+        """Where results are published."""
+        return self.root / "outbox"
+
+    @property
+    def failed(self) -> Path:
+        """Where files that could not be scored go, each with the reason."""
+        return self.root / "failed"
+
+    @property
+    def archive(self) -> Path:
+        """Where the inputs of finished batches go."""
+        return self.root / "archive"
+
+    @property
+    def batches(self) -> Path:
+        """Folder of all batches."""
+        return self.root / "batches"
+
+    @property
+    def history(self) -> Path:
+        """Labelled loans for training."""
+        return self.root / "history"
+
+    @property
+    def models(self) -> Path:
+        """The model registry."""
+        return self.root / "models"
+
+    @property
+    def training(self) -> Path:
+        """Folder of all training runs."""
+        return self.root / "training"
+
+    @property
+    def contract(self) -> Path:
+        """The data contract that training reads, unless the site file names another."""
+        return self.root / "contract.toml"
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """Every folder of the tree, parents first."""
+        return (
+            self.root,
+            self.inbox,
+            self.outbox,
+            self.failed,
+            self.archive,
+            self.batches,
+            self.history,
+            self.models,
+            self.models / "versions",
+            self.training,
+        )
+
+    def batch(self, batch_id: str) -> "BatchLayout":
+        """Name the files of one batch."""
+        return BatchLayout(self.batches / batch_id)
+
+    def archived(self, batch_id: str, name: str) -> Path:
+        """Name the input of a finished batch."""
+        return self.archive / batch_id / name
+
+    def result(self, output: str, kind: str) -> Path:
+        """Name a published file: kind is `predictions.csv`, `rejects.csv` or `receipt.json`."""
+        return self.outbox / f"{output}.{kind}"
+
+
+@dataclass(frozen=True)
+class BatchLayout:
+    """The folder of one batch."""
+
+    root: Path
+    """batches/BATCH_ID."""
+
+    @property
+    def input(self) -> Path:
+        """The claimed file as it was dropped; its own name is kept in the journal only."""
+        return self.root / "input"
+
+    @property
+    def unpacked(self) -> Path:
+        """The content of a claimed .csv.gz."""
+        return self.root / "unpacked.csv"
+
+    @property
+    def plan(self) -> Path:
+        """What the jobs are to do."""
+        return self.root / "plan.json"
+
+    @property
+    def parts(self) -> Path:
+        """What the jobs left."""
+        return self.root / "parts"
+
+    @property
+    def logs(self) -> Path:
+        """What the jobs printed."""
+        return self.root / "logs"
+
+
+@dataclass(frozen=True)
+class StateLayout:
+    """The daemon's own folder, on a local disk."""
+
+    root: Path
+    """Its top folder, absolute."""
+
+    @property
+    def journal(self) -> Path:
+        """The journal of all batches (SQLite)."""
+        return self.root / "journal.sqlite"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the daemon while it runs."""
+        return self.root / "watch.lock"
+
+    @property
+    def events(self) -> Path:
+        """HTCondor's event logs, one for each batch."""
+        return self.root / "events"
+
+    def event_log(self, batch_id: str) -> Path:
+        """Name the event log of one batch."""
+        return self.events / f"{batch_id}.log"
+
+    @property
+    def training(self) -> Path:
+        """DAGMan's event logs, one folder for each training run."""
+        return self.root / "training"
+
+
+def output_stem(name: str) -> str:
+    """Give the NAME of outbox/NAME.predictions.csv for a dropped file's name."""
+    for suffix in reversed(SUFFIXES):
+        if name.lower().endswith(suffix):
+            return name[: -len(suffix)]
+    return name
+
+
+def revision(stem: str, number: int) -> str:
+    """Name the results of the `number`-th delivery (1-based) under one name: NAME, NAME.rev2, NAME.rev3, ..."""
+    return stem if number == 1 else f"{stem}.rev{number}"
+
+
+def shorten(name: str, suffix: str) -> str:
+    """Append a suffix to a name so that it still fits into LONGEST_NAME bytes (cut at a whole character)."""
+    room = LONGEST_NAME - len(suffix.encode())
+    encoded = name.encode(errors="surrogateescape")
+    if len(encoded) <= room:
+        return name + suffix
+    return encoded[:room].decode(errors="ignore") + suffix

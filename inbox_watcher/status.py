@@ -1,0 +1,37 @@
+"""What the daemon is doing, read from its journal alone: it answers while storage or pool hang."""
+
+from pathlib import Path
+
+from inbox_watcher.batch import Batch
+from inbox_watcher.config import Site
+from inbox_watcher.journal import Journal
+from inbox_watcher.layout import StateLayout
+from scoring.errors import LoansError
+
+
+def read_batches(site: Site, count: int) -> list[Batch]:
+    """Give the open batches and the newest finished ones, `count` at most of these, newest first."""
+    state = StateLayout(Path(site.state))
+    if not state.journal.exists():
+        return []
+    journal = Journal(state.journal, read_only=True)
+    try:
+        found = {batch.id: batch for batch in [*journal.latest(count), *journal.open_batches()]}
+    finally:
+        journal.close()
+    return sorted(found.values(), key=lambda batch: batch.id, reverse=True)
+
+
+def find_batch(site: Site, wanted: str) -> Batch:
+    """Find a batch by its id, or the newest one by the name of its file. Raises LoansError when there is none."""
+    state = StateLayout(Path(site.state))
+    found = None
+    if state.journal.exists():
+        journal = Journal(state.journal, read_only=True)
+        try:
+            found = journal.find(wanted) or journal.find_by_name(wanted.encode(errors="surrogateescape"))
+        finally:
+            journal.close()
+    if found is None:
+        raise LoansError(f"There is no batch {wanted!r}.", "`loans status` lists the batches.")
+    return found

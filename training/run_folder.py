@@ -1,0 +1,127 @@
+"""Every name inside `training/RUN_ID` on the shared storage, in one place; nothing here touches the disk.
+
+run.json                    what was asked for, written before the first job
+run.dag  node.sub           what DAGMan is told
+shards/SHARD.npz            loans of one shard, read
+train.npz  test.npz         the split
+candidates/NAME/fitted.pickle   candidates/NAME/model.onnx
+outcomes/NODE.json          how each node ended
+logs/NODE.out  logs/NODE.err    what each node printed
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The names of one training run."""
+
+    root: Path
+    """The run's folder, absolute."""
+
+    @property
+    def request(self) -> Path:
+        """What was asked for."""
+        return self.root / "run.json"
+
+    @property
+    def dag(self) -> Path:
+        """The text that DAGMan runs; DAGMan's own files are named after it."""
+        return self.root / "run.dag"
+
+    @property
+    def submit(self) -> Path:
+        """The submit description that all nodes share."""
+        return self.root / "node.sub"
+
+    @property
+    def shards(self) -> Path:
+        """Folder of what `preprocess` read."""
+        return self.root / "shards"
+
+    def shard(self, number: int) -> Path:
+        """Name the loans of one shard (1-based)."""
+        return self.shards / f"{number:04d}.npz"
+
+    @property
+    def train(self) -> Path:
+        """Loans to fit on."""
+        return self.root / "train.npz"
+
+    @property
+    def test(self) -> Path:
+        """Loans held out."""
+        return self.root / "test.npz"
+
+    @property
+    def candidates(self) -> Path:
+        """Folder with one folder for each candidate."""
+        return self.root / "candidates"
+
+    def candidate(self, name: str) -> Path:
+        """Name the folder of one candidate."""
+        return self.candidates / name
+
+    def fitted(self, name: str) -> Path:
+        """Name the fitted pipeline, for this run only."""
+        return self.candidate(name) / "fitted.pickle"
+
+    def graph(self, name: str) -> Path:
+        """Name the candidate as ONNX."""
+        return self.candidate(name) / "model.onnx"
+
+    @property
+    def outcomes(self) -> Path:
+        """Folder of how nodes ended."""
+        return self.root / "outcomes"
+
+    def outcome(self, node: str) -> Path:
+        """Name the file that tells how one node ended."""
+        return self.outcomes / f"{node}.json"
+
+    @property
+    def logs(self) -> Path:
+        """Folder of what nodes printed."""
+        return self.root / "logs"
+
+    def printed(self, node: str) -> Path:
+        """Name what one node printed on stdout."""
+        return self.logs / f"{node}.out"
+
+    def complained(self, node: str) -> Path:
+        """Name what one node printed on stderr."""
+        return self.logs / f"{node}.err"
+
+    def folders(self, candidates: tuple[str, ...]) -> tuple[Path, ...]:
+        """Name every folder that must be there before the first job, parents first."""
+        return (
+            self.root,
+            self.shards,
+            self.outcomes,
+            self.logs,
+            self.candidates,
+            *(self.candidate(name) for name in candidates),
+        )
+
+
+SPLIT = "split"
+"""Name of the node that divides the loans."""
+
+PROMOTE = "promote"
+"""Name of the node that publishes and promotes."""
+
+
+def preprocess_node(shard: int) -> str:
+    """Name the node that reads a shard (1-based)."""
+    return f"preprocess-{shard}"
+
+
+def train_node(candidate: str) -> str:
+    """Name the node that fits a candidate."""
+    return f"train-{candidate}"
+
+
+def evaluate_node(candidate: str) -> str:
+    """Name the node that measures a candidate."""
+    return f"evaluate-{candidate}"
