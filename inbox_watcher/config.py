@@ -41,7 +41,7 @@ class Scoring(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Bytes of input per job; 0: chosen from the file's size and the pool's slots."""
     cpus: int = 1
     """CPUs per job."""
-    memory_mb: int = 1024
+    memory_mb: int = 512
     """Memory per job (MiB)."""
     disk_mb: int = 128
     """Scratch space per job (MiB)."""
@@ -186,7 +186,7 @@ state = {state}
 # chunk_bytes = 0
 # What one job asks for.
 # cpus = 1
-# memory_mb = 1024
+# memory_mb = 512
 # disk_mb = 128
 # A file with a larger share of rejected rows is refused.
 # max_reject_share = 0.2

@@ -4,12 +4,19 @@ preprocess-1 ... preprocess-S → split → train-C (each candidate) → evaluat
 """
 
 from dataclasses import dataclass
+from math import ceil
 from typing import Final
 
 from training.request import RunRequest
 from training.run_folder import PROMOTE, SPLIT, evaluate_node, preprocess_node, train_node
 
 BYTES_PER_MB: Final = 1_000_000
+
+MEMORY_STEP_MB: Final = 512
+"""Requests are multiples of this, the size of a chunk job as well: a slot that is still claimed fits the next job."""
+
+DISK_MB: Final = 128
+"""As much scratch space as a chunk job asks for, for the same reason; results go to the shared storage."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +115,6 @@ def _node(
         parents=parents,
         category=module,
         cpus=request.threads,
-        memory_mb=round(memory),
-        disk_mb=10,
+        memory_mb=ceil(memory / MEMORY_STEP_MB) * MEMORY_STEP_MB,
+        disk_mb=DISK_MB,
     )
