@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from scoring.receipt import Published
+
 SUFFIXES = (".csv", ".csv.gz")
 """What may be dropped into the inbox (compared without regard to case)."""
 
@@ -90,6 +92,11 @@ class Layout:
         """Name a published file: kind is `predictions.csv`, `rejects.csv` or `receipt.json`."""
         return self.outbox / f"{output}.{kind}"
 
+    def results(self, output: str) -> Published:
+        """Name everything that is published of one delivery."""
+        names = (self.result(output, kind) for kind in ("predictions.csv", "rejects.csv", "receipt.json"))
+        return Published(*names)
+
 
 @dataclass(frozen=True)
 class BatchLayout:
@@ -102,6 +109,16 @@ class BatchLayout:
     def input(self) -> Path:
         """The claimed file as it was dropped; its own name is kept in the journal only."""
         return self.root / "input"
+
+    @property
+    def manifest(self) -> Path:
+        """Which file the batch is, under which name it is published; for whoever asks without the journal."""
+        return self.root / "manifest.json"
+
+    @property
+    def receipt(self) -> Path:
+        """A second copy of the published receipt."""
+        return self.root / "receipt.json"
 
     @property
     def unpacked(self) -> Path:

@@ -27,7 +27,7 @@ from scoring.batch_plan import FORMAT, BatchPlan, read_batch_plan
 from scoring.chunks import plan_chunks
 from scoring.errors import FileRefusedError, LoansError, ModelError, ProofError
 from scoring.part import name_part
-from scoring.receipt import Published, publish_result
+from scoring.receipt import publish_result
 from scoring.registry import Pin, now, read_manifest
 from scoring.source import open_source
 from scoring.unpack import unpack_gzip
@@ -101,6 +101,7 @@ class Steps:
         if not move_once(self._layout.inbox / os.fsdecode(batch.name), folder.input):
             shutil.rmtree(folder.root, ignore_errors=True)
             return self._record(batch, State.DONE, reason="taken out of the inbox before it was claimed")
+        write_bytes(folder.manifest, msgspec.json.encode(batch))
         return self._record(batch, State.CLAIMED)
 
     def _plan(self, batch: Batch) -> Batch:
@@ -224,12 +225,9 @@ class Steps:
         content = folder.plan.read_bytes()
         plan = read_batch_plan(folder.plan)
         manifest, _ = read_manifest(self._layout.models, plan.model.version, plan.model.manifest_sha256)
-        target = Published(
-            self._layout.result(batch.output, "predictions.csv"),
-            self._layout.result(batch.output, "rejects.csv"),
-            self._layout.result(batch.output, "receipt.json"),
-        )
+        target = self._layout.results(batch.output)
         receipt = publish_result(plan, content, _display(batch.name), manifest, target)
+        write_bytes(folder.receipt, target.receipt.read_bytes())
         _LOG.info("%s: %d rows scored, %d rejected, published", batch.id, receipt.scored, receipt.rejected)
         return self._record(batch, State.PUBLISHED, scored=receipt.scored, rejected=receipt.rejected)
 

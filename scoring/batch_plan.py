@@ -38,7 +38,7 @@ def read_batch_plan(path: Path) -> BatchPlan:
     """Read a batch's plan. Raises ProofError when it does not read, OSError as the storage does."""
     try:
         plan = msgspec.json.decode(path.read_bytes(), type=BatchPlan)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ProofError(f"The plan {path} does not read: {error}.") from error
     if plan.format != FORMAT:
         raise ProofError(f"The plan {path} has format {plan.format}; this version reads {FORMAT}.")

@@ -175,21 +175,47 @@ def find_problems(contract: Contract) -> list[str]:
     taken = [column.name for column in contract.ids if column.name in OUTPUT_COLUMNS]
     if taken:
         problems.append(f"an id column has the name of an output column: {', '.join(taken)}")
+    if not contract.ids:
+        problems.append("no column has the role id")
+    problems += [
+        f"{column.name}: {text!r} cannot be written in {contract.encoding}"
+        for column in contract.columns
+        for text in (column.name, *column.categories)
+        if not _can_be_written(text, contract.encoding)
+    ]
     for column in contract.columns:
         problems += [f"{column.name}: {problem}" for problem in _column_problems(column)]
     return problems
 
 
 def _keeps_ascii(encoding: str) -> bool:
-    """Tell whether separators, quotes and line ends are single bytes of their own in an encoding."""
+    """Tell whether an encoding is UTF-8, or one byte a character with ASCII where it belongs."""
     if encoding == "utf-8":
         return True
+    low = bytes(range(128))
     try:
-        ascii_kept = bytes(range(128)).decode(encoding) == bytes(range(128)).decode("ascii")
-        pairs = [bytes([lead, ord("A")]).decode(encoding, errors="replace") for lead in range(128, 256)]
+        if low.decode(encoding) != low.decode("ascii") or low.decode("ascii").encode(encoding) != low:
+            return False
+        return all(_is_plain(bytes([byte]), encoding) for byte in range(128, 256))
     except (LookupError, UnicodeError):
         return False
-    return ascii_kept and all(len(pair) == 2 for pair in pairs)
+
+
+def _is_plain(byte: bytes, encoding: str) -> bool:
+    """Tell whether a byte beyond ASCII is a character of its own beyond ASCII, or nothing at all."""
+    try:
+        text = byte.decode(encoding)
+    except UnicodeError:
+        return len((byte + b"A").decode(encoding, errors="replace")) == 2
+    return len(text) == 1 and text >= "\x80" and text.encode(encoding) == byte
+
+
+def _can_be_written(text: str, encoding: str) -> bool:
+    try:
+        text.encode(encoding)
+    except (LookupError, UnicodeError):
+        return False
+    return True
 
 
 def _column_problems(column: Column) -> list[str]:

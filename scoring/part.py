@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import msgspec
+from blake3 import blake3
 
 from scoring.errors import ProofError
 from scoring.registry import Manifest, Pin
@@ -72,6 +73,16 @@ def name_part(folder: Path, chunk: int) -> PartFiles:
     )
 
 
+def seal_file(path: Path) -> Sealed:
+    """Seal a file as it stands, in constant memory. Raises OSError as the storage does."""
+    found, size = blake3(), 0
+    with path.open("rb", buffering=0) as file:
+        while block := file.read(1 << 20):
+            found.update(block)
+            size += len(block)
+    return Sealed(size, found.hexdigest())
+
+
 def prediction_columns(manifest: Manifest) -> list[str]:
     """Name the columns of a model's predictions, in order."""
     return [*(column.name for column in manifest.contract.ids), "row_number", "pd", "model_version"]
@@ -83,7 +94,7 @@ def read_outcome(path: Path) -> Outcome | None:
         outcome = msgspec.json.decode(path.read_bytes(), type=Outcome)
     except FileNotFoundError:
         return None
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ProofError(f"The outcome {path} does not read: {error}.") from error
     if outcome.format != FORMAT:
         raise ProofError(f"The outcome {path} has format {outcome.format}; this version reads {FORMAT}.")

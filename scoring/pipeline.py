@@ -127,7 +127,7 @@ def score_chunk(batch: BatchPlan, number: int, *, threads: int) -> Outcome:
 
 def predict_block(model: Model, block: LoanBlock) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
     """Give the probability of default of each accepted row, (rows,) float32. Raises ModelError for one that is none."""
-    probabilities = model.predict(block.values.features)
+    probabilities = model.graph.predict(block.values.features)
     # A NaN fails both comparisons.
     if len(probabilities) and not (probabilities.min() >= 0 and probabilities.max() <= 1):
         raise ModelError(

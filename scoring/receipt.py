@@ -8,6 +8,7 @@ import msgspec
 
 from scoring.atomic import write_bytes, written_atomically
 from scoring.batch_plan import BatchPlan
+from scoring.errors import ProofError
 from scoring.merge import gather_outcomes, join_files
 from scoring.part import Outcome, Sealed, name_part, prediction_columns
 from scoring.registry import MODEL, Manifest, Pin, now
@@ -53,7 +54,13 @@ class Receipt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str
     """The file's name as it was dropped."""
     input: Sealed
-    """The file as it was planned."""
+    """The file as it was planned (a .csv.gz unpacked)."""
+    header: tuple[str, ...]
+    """Its column names as they stand."""
+    separator: str
+    """The character between its fields."""
+    encoding: str
+    """How its text is encoded."""
     rows_in: int
     """Records in the file."""
     scored: int
@@ -135,6 +142,9 @@ def _write_receipt(
         batch=batch.batch,
         name=name,
         input=Sealed(batch.plan.source.bytes, batch.plan.blake3),
+        header=batch.plan.source.header,
+        separator=batch.plan.source.separator,
+        encoding=batch.plan.source.encoding,
         rows_in=batch.plan.rows,
         scored=sum(outcome.scored for outcome in outcomes),
         rejected=sum(outcome.rejected for outcome in outcomes),
@@ -165,5 +175,11 @@ def _write_receipt(
 
 
 def read_receipt(path: Path) -> Receipt:
-    """Read a receipt. Raises OSError as the storage does, msgspec.DecodeError when it is none."""
-    return msgspec.json.decode(path.read_bytes(), type=Receipt)
+    """Read a receipt. Raises OSError as the storage does, ProofError when it does not read."""
+    try:
+        receipt = msgspec.json.decode(path.read_bytes(), type=Receipt)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ProofError(f"The receipt {path} does not read: {error}.") from error
+    if receipt.format != FORMAT:
+        raise ProofError(f"The receipt {path} has format {receipt.format}; this version reads {FORMAT}.")
+    return receipt

@@ -2,6 +2,7 @@
 
     models/versions/VERSION/manifest.json   contract, metrics, seals of every other file
     models/versions/VERSION/model.onnx      the model, with features, imputation and encoding inside
+    models/versions/VERSION/golden.json     built rows with sealed answers
     models/production                       which version is in production
 
 A version is written to a hidden temporary folder and renamed into place, so whoever sees it sees all of it.
@@ -27,6 +28,7 @@ from scoring.errors import ModelError
 FORMAT = 1
 MANIFEST = "manifest.json"
 MODEL = "model.onnx"
+GOLDEN = "golden.json"
 PRODUCTION = "production"
 VERSIONS = "versions"
 _VERSION_NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,99}")
@@ -120,9 +122,13 @@ def publish_version(
 ) -> Pin:
     """Publish a version under `models`; it appears complete, by one rename, and is never changed afterwards.
 
-    `files` maps names to contents (bytes) and must hold `model.onnx`. Raises ModelError when the version exists.
+    `files` maps names to contents (bytes) and must hold `model.onnx` and `golden.json`. Raises ModelError when they are
+    missing or the version exists.
     """
     _check_name(version)
+    lacking = {MODEL, GOLDEN} - files.keys()
+    if lacking:
+        raise ModelError(f"Version {version} cannot be published without {', '.join(sorted(lacking))}.")
     home = models / VERSIONS
     home.mkdir(parents=True, exist_ok=True)
     temporary = home / f".{secrets.token_hex(8)}.tmp"
@@ -188,7 +194,7 @@ def read_manifest(models: Path, version: str, pinned: str | None = None) -> tupl
         )
     try:
         manifest = msgspec.json.decode(content, type=Manifest)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ModelError(f"The manifest {path} does not read: {error}.") from error
     if manifest.format != FORMAT or manifest.version != version:
         raise ModelError(f"The manifest {path} is of format {manifest.format} and names version {manifest.version}.")
@@ -230,14 +236,17 @@ def read_promotion(models: Path) -> Promotion | None:
     """Tell which version is in production; None when none was ever promoted. Raises ModelError when unreadable."""
     path = models / PRODUCTION
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Promotion)
+        promotion = msgspec.json.decode(path.read_bytes(), type=Promotion)
     except FileNotFoundError:
         return None
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ModelError(
             f"{path} does not tell which model is in production: {error}.",
             "`loans models promote VERSION` writes it again.",
         ) from error
+    if promotion.format != FORMAT:
+        raise ModelError(f"{path} has format {promotion.format}; this version reads {FORMAT}.")
+    return promotion
 
 
 def name_account() -> str:

@@ -29,8 +29,9 @@ def score_file(path: Path, output: Path, models: Path, model: Pin, *, threads: i
     """
     manifest, _ = read_manifest(models, model.version, model.manifest_sha256)
     path = path.resolve()
-    if path == output.resolve():
-        raise FileRefusedError("same_file", f"{path} would be overwritten by its own predictions.", "Name another -o.")
+    results = name_results(output)
+    if path in (results.predictions.resolve(), results.rejects.resolve(), results.receipt.resolve()):
+        raise FileRefusedError("same_file", f"{path} would be overwritten by its own results.", "Name another -o.")
     source = open_source(path, manifest.contract)
     parts = Path(tempfile.mkdtemp(prefix=".loans-", dir=output.resolve().parent))
     try:
@@ -40,6 +41,6 @@ def score_file(path: Path, output: Path, models: Path, model: Pin, *, threads: i
         write_bytes(parts / "plan.json", content)
         for chunk in plan.chunks:
             score_chunk(batch, chunk.number, threads=threads)
-        return publish_result(batch, content, path.name, manifest, name_results(output))
+        return publish_result(batch, content, path.name, manifest, results)
     finally:
         shutil.rmtree(parts, ignore_errors=True)

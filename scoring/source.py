@@ -57,12 +57,12 @@ def open_source(path: Path, contract: Contract, *, labelled: bool = False) -> So
         raise FileRefusedError(
             "gzip_content", "The file is gzip-compressed, its name does not say so.", "Name it NAME.csv.gz."
         )
-    if head.startswith(_UTF16) or b"\0" in head[:256]:
+    end = 0 if head.startswith(_UTF16) else _find_header_end(head, complete=size <= len(head))
+    if b"\0" in head[: end or len(head)]:
         raise FileRefusedError(
             "not_utf8", "The file is UTF-16, or not text at all.", "Save it as CSV UTF-8 and send it again.", line=1
         )
     skip = len(codecs.BOM_UTF8) if head.startswith(codecs.BOM_UTF8) else 0
-    end = _find_header_end(head, skip, complete=size <= len(head))
     try:
         text = head[skip:end].decode(contract.encoding)
     except UnicodeDecodeError as error:
@@ -78,28 +78,21 @@ def open_source(path: Path, contract: Contract, *, labelled: bool = False) -> So
         wanted.append(contract.target.name)
     separator, header = _choose_separator(text, wanted)
     _check_header(header, wanted)
-    return Source(str(path), size, separator, header, end, 1 + head.count(b"\n", 0, end), contract.encoding)
+    return Source(str(path), size, separator, header, end, 2, contract.encoding)
 
 
-def _find_header_end(head: bytes, skip: int, *, complete: bool) -> int:
-    """Find one past the header's line end; quoted names may hold line ends."""
-    at = skip
-    while True:
-        end = head.find(b"\n", at)
-        if end < 0:
-            break
-        if head.count(b'"', skip, end) % 2 == 0:
-            return end + 1
-        at = end + 1
-    if b"\r" in head.rstrip(b"\r\n") and b"\n" not in head:
+def _find_header_end(head: bytes, *, complete: bool) -> int:
+    """Find one past the line end of the first physical line."""
+    end = head.find(b"\n") + 1
+    if end:
+        return end
+    if b"\r" in head.rstrip(b"\r"):
         raise FileRefusedError(
             "cr_line_ends",
             "The lines end with a bare carriage return (old Mac style).",
             "Save the file with LF or CRLF line ends and send it again.",
             line=1,
         )
-    if head.count(b'"', skip) % 2:
-        raise FileRefusedError("header_quote", "A quote in the header is never closed.", "Mend the header.", line=1)
     if not complete:
         raise FileRefusedError(
             "line_too_long",
@@ -111,21 +104,35 @@ def _find_header_end(head: bytes, skip: int, *, complete: bool) -> int:
 
 
 def _choose_separator(text: str, wanted: list[str]) -> tuple[str, tuple[str, ...]]:
-    """Split the header at the separator that finds most wanted columns; among equals, most fields."""
-    splits = [(separator, _split(text, separator)) for separator in SEPARATORS]
+    """Split the header at the separator that finds most wanted columns; among equals, most fields.
+
+    Raises FileRefusedError when a quote in it breaks the rules.
+    """
+    splits = [(separator, names) for separator in SEPARATORS if (names := _split(text, separator)) is not None]
+    if not splits:
+        raise FileRefusedError(
+            "header_quote",
+            'A quote (") in the header stands where none can stand, or is not closed on the first line.',
+            "Mend the header and send the file again.",
+            line=1,
+        )
     return max(splits, key=lambda split: (len(set(split[1]) & set(wanted)), len(split[1])))
 
 
-def _split(text: str, separator: str) -> tuple[str, ...]:
-    """Split one header line (RFC 4180 quotes); spaces around a name do not count."""
+def _split(text: str, separator: str) -> tuple[str, ...] | None:
+    """Split one header line (RFC 4180 quotes; spaces around a name do not count); None for a stray quote."""
     names, at = [], 0
     while True:
         if text[at : at + 1] == '"':
             name, at = _quoted_name(text, at + 1)
-            end = text.find(separator, at)
+            if at > len(text) or text[at : at + 1] not in ("", separator):
+                return None
+            end = at if at < len(text) else -1
         else:
             end = text.find(separator, at)
             name = text[at:] if end < 0 else text[at:end]
+            if '"' in name:
+                return None
         names.append(name.strip())
         if end < 0:
             return tuple(names)
@@ -133,11 +140,12 @@ def _split(text: str, separator: str) -> tuple[str, ...]:
 
 
 def _quoted_name(text: str, at: int) -> tuple[str, int]:
+    """Give a quoted name whose content starts at `at`, and one past its closing quote (past the end: none)."""
     name = ""
     while True:
         close = text.find('"', at)
         if close < 0:
-            return name + text[at:], len(text)
+            return name, len(text) + 1
         name += text[at:close]
         if text[close + 1 : close + 2] != '"':
             return name, close + 1

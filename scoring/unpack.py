@@ -44,7 +44,9 @@ def unpack_gzip(packed: Path, target: Path, max_bytes: int) -> int:
             file.write(content)
             if member.eof:
                 # gzip(1): members may follow each other; trailing zeros are padding.
-                pending = member.unused_data.lstrip(b"\0") or source.read(_BLOCK).lstrip(b"\0")
+                pending = member.unused_data.lstrip(b"\0")
+                while not pending and (block := source.read(_BLOCK)):
+                    pending = block.lstrip(b"\0")
                 if pending:
                     member = zlib.decompressobj(_GZIP_WINDOW)
             else:

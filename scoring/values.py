@@ -6,6 +6,7 @@ The quick one refuses whatever the careful one would reject or would have to loo
 further texts for "missing"), so which of them was taken cannot be seen in the result.
 """
 
+import codecs
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -19,6 +20,9 @@ from scoring.source import Source
 
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 _SPACES = " \t"
+
+_TAKEN_FOR_MORE = (codecs.BOM_UTF8, b"x\x01", b"x\x5e", b"x\x9c", b"x\xda", b"\x1f\x8b", b"\x28\xb5")
+"""How a BOM and zlib, gzip and zstandard streams begin."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +127,11 @@ class ValueReader:
             return pl.DataFrame(schema={name: schema[name] for name in columns})
         if self._encoding != "utf-8":
             records = records.decode(self._encoding).encode()
-        return pl.read_csv(
+        # The parser takes some first bytes for a byte order mark or a compressed file; a row of gaps hides them.
+        hidden = records.startswith(_TAKEN_FOR_MORE)
+        if hidden:
+            records = self._separator.encode() * (len(self._text_schema) - 1) + b"\n" + records
+        frame = pl.read_csv(
             records,
             has_header=False,
             schema=dict(schema),
@@ -131,6 +139,7 @@ class ValueReader:
             separator=self._separator,
             quote_char='"' if quoted else None,
         )
+        return frame[1:] if hidden else frame
 
     def _take_ids(self, frame: pl.DataFrame) -> pl.DataFrame:
         return frame.select(pl.col(place).alias(name) for name, place in self._ids)

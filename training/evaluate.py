@@ -15,8 +15,11 @@ from numpy.typing import NDArray
 
 from scoring.atomic import write_bytes
 from scoring.contract import Contract
-from training.export import export_graph, open_unpublished
+from scoring.golden import seal_golden
+from scoring.model import Graph
+from training.export import export_graph
 from training.findings import Evaluation, Fitted, Metrics
+from training.golden_rows import build_golden_rows
 from training.labelled_loans import LabelledLoans, load_loans
 from training.outcome import read_details, run_node
 from training.proof import prove_equal
@@ -51,21 +54,27 @@ def measure(default: NDArray[np.float32], labels: NDArray[np.uint8]) -> Metrics:
 
 def evaluate_candidate(
     pipeline: "Pipeline", fitted: Fitted, contract: Contract, loans: LabelledLoans, threads: int
-) -> tuple[bytes, Evaluation]:
-    """Export a fitted candidate, prove the graph equal, and measure it on held-out loans; give graph and figures.
+) -> tuple[bytes, bytes, Evaluation]:
+    """Export a fitted candidate, prove the graph equal, measure it on held-out loans; give graph, golden rows, figures.
 
     Raises ModelError when it cannot be exported, ProofError when the graph differs from scikit-learn.
     """
-    graph = export_graph(pipeline, contract)
-    model = open_unpublished(graph, fitted.candidate, contract, threads)
-    proof = prove_equal(pipeline, model, contract, loans.features)
-    return graph, Evaluation(
-        candidate=fitted.candidate,
-        rows=len(loans),
-        test_sha256=loans.digest(),
-        metrics=measure(model.predict(loans.features), loans.labels),
-        proof=proof,
-        graph_sha256=hashlib.sha256(graph).hexdigest(),
+    content = export_graph(pipeline, contract)
+    graph = Graph(content, threads, f"of candidate {fitted.candidate}")
+    proof = prove_equal(pipeline, graph, contract, loans.features)
+    golden = seal_golden(build_golden_rows(pipeline, contract, loans.features), graph.predict)
+    return (
+        content,
+        golden,
+        Evaluation(
+            candidate=fitted.candidate,
+            rows=len(loans),
+            test_sha256=loans.digest(),
+            metrics=measure(graph.predict(loans.features), loans.labels),
+            proof=proof,
+            graph_sha256=hashlib.sha256(content).hexdigest(),
+            golden_sha256=hashlib.sha256(golden).hexdigest(),
+        ),
     )
 
 
@@ -76,8 +85,9 @@ def evaluate(options: argparse.Namespace) -> Evaluation:
     fitted = read_details(options.trained, Fitted)
     pipeline = load_fitted(options.fitted, fitted, request.run_id)
     loans = load_loans(options.loans)
-    graph, evaluation = evaluate_candidate(pipeline, fitted, request.contract, loans, options.threads)
+    graph, golden, evaluation = evaluate_candidate(pipeline, fitted, request.contract, loans, options.threads)
     write_bytes(options.graph, graph)
+    write_bytes(options.golden, golden)
     return evaluation
 
 
@@ -90,6 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--fitted", type=Path, required=True)
     parser.add_argument("--loans", type=Path, required=True)
     parser.add_argument("--graph", type=Path, required=True)
+    parser.add_argument("--golden", type=Path, required=True)
     parser.add_argument("--outcome", type=Path, required=True)
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args(arguments)

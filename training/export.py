@@ -4,8 +4,7 @@ from typing import TYPE_CHECKING, Final
 
 from scoring.contract import Contract
 from scoring.errors import ModelError
-from scoring.model import INPUT, OUTPUT, Model, open_session
-from scoring.registry import FORMAT, Manifest, now
+from scoring.model import INPUT, OUTPUT
 
 if TYPE_CHECKING:
     import onnx
@@ -71,23 +70,3 @@ def keep_default(model: "onnx.ModelProto") -> None:
     graph.node.extend(kept)
     graph.initializer.extend(constants)
     checker.check_model(model)
-
-
-def open_unpublished(graph: bytes, candidate: str, contract: Contract, threads: int) -> Model:
-    """Open a graph that is not published yet the way a published one is opened, so that both predict alike.
-
-    Raises ModelError when it does not load.
-    """
-    manifest = Manifest(
-        format=FORMAT,
-        version="unpublished",
-        created=now(),
-        candidate=candidate,
-        contract=contract,
-        files={},
-        metrics={},
-        parameters={},
-        training={},
-        packages={},
-    )
-    return Model(manifest, open_session(graph, threads, f"of candidate {candidate}"))

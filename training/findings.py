@@ -108,6 +108,8 @@ class Evaluation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How far the graph is from scikit-learn."""
     graph_sha256: str
     """Hash of the graph."""
+    golden_sha256: str
+    """Hash of the golden rows."""
 
 
 class Conclusion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

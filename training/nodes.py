@@ -84,7 +84,8 @@ def _evaluate(request: RunRequest, candidate: str, history: float) -> Node:
     layout, parent = request.layout, train_node(candidate)
     arguments = (
         *("--request", layout.request, "--trained", layout.outcome(parent)),
-        *("--fitted", layout.fitted(candidate), "--loans", layout.test, "--graph", layout.graph(candidate)),
+        *("--fitted", layout.fitted(candidate), "--loans", layout.test),
+        *("--graph", layout.graph(candidate), "--golden", layout.golden(candidate)),
     )
     return _node(
         request, evaluate_node(candidate), "evaluate", arguments=arguments, parents=(parent,), memory=400 + 14 * history

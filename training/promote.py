@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from scoring.errors import ModelError, ProofError
-from scoring.registry import MODEL, Pin, list_versions, name_account, publish_version, read_manifest
+from scoring.registry import GOLDEN, MODEL, Pin, list_versions, name_account, publish_version, read_manifest
 from scoring.registry import promote as put_into_production
 from training.choose import choose_best, decide_promotion
 from training.findings import Conclusion, Evaluation, Fitted, ShardCounts, SplitFigures
@@ -75,7 +75,11 @@ def publish_best(request: RunRequest, gathered: Gathered, best: Evaluation) -> P
     not the one that was measured, ModelError when a version of that name holds something else.
     """
     graph = request.layout.graph(best.candidate).read_bytes()
-    if hashlib.sha256(graph).hexdigest() != best.graph_sha256:
+    golden = request.layout.golden(best.candidate).read_bytes()
+    if (hashlib.sha256(graph).hexdigest(), hashlib.sha256(golden).hexdigest()) != (
+        best.graph_sha256,
+        best.golden_sha256,
+    ):
         raise ProofError(f"The graph of candidate {best.candidate} is not the one that was measured.")
     models, version = Path(request.models), f"{request.run_id}-{best.candidate}"
     if version in list_versions(models):
@@ -91,7 +95,7 @@ def publish_best(request: RunRequest, gathered: Gathered, best: Evaluation) -> P
         version=version,
         candidate=best.candidate,
         contract=request.contract,
-        files={MODEL: graph},
+        files={MODEL: graph, GOLDEN: golden},
         metrics={name: msgspec.to_builtins(evaluation.metrics) for name, evaluation in gathered.evaluations.items()},
         parameters=fitted.parameters,
         training=_describe_training(request, gathered, best),

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from scoring.contract import Contract
 from scoring.errors import ProofError
-from scoring.model import Model
+from scoring.model import Graph
 from training.candidates import feature_positions
 from training.findings import Proof
 
@@ -30,25 +30,25 @@ NEIGHBOURS: Final = 3
 Matrix = NDArray[np.float32]
 
 
-def prove_equal(pipeline: "Pipeline", model: Model, contract: Contract, features: Matrix) -> Proof:
+def prove_equal(pipeline: "Pipeline", graph: Graph, contract: Contract, features: Matrix) -> Proof:
     """Compare scikit-learn and graph on `features`, (loans, features), and on rows built from them.
 
     Raises ProofError when they differ anywhere by more than TOLERANCE, or when either gives no probability.
     """
     steps = build_threshold_rows(pipeline, contract, features)
     built = np.concatenate([build_rows(contract, features), steps])
-    largest = _largest_difference(pipeline, model, features, "held-out loans")
-    largest_built = _largest_difference(pipeline, model, built, "built rows")
+    largest = _largest_difference(pipeline, graph, features, "held-out loans")
+    largest_built = _largest_difference(pipeline, graph, built, "built rows")
     return Proof(len(features), len(built), len(steps) // NEIGHBOURS, largest, largest_built)
 
 
-def _largest_difference(pipeline: "Pipeline", model: Model, features: Matrix, where: str) -> float:
+def _largest_difference(pipeline: "Pipeline", graph: Graph, features: Matrix, where: str) -> float:
     if not len(features):
         return 0.0
     # scikit-learn adds the numbers up to see whether all are finite, which extremes overflow.
     with np.errstate(all="ignore"):
         expected = np.asarray(pipeline.predict_proba(features)[:, 1], np.float64)
-    given = model.predict(np.ascontiguousarray(features)).astype(np.float64)
+    given = graph.predict(np.ascontiguousarray(features)).astype(np.float64)
     difference = np.abs(expected - given)
     # A NaN is no agreement, whatever it is compared with.
     apart = ~(difference <= TOLERANCE)
@@ -88,7 +88,7 @@ def build_rows(contract: Contract, features: Matrix) -> Matrix:
 def build_threshold_rows(pipeline: "Pipeline", contract: Contract, features: Matrix) -> Matrix:
     """Build, for each threshold of the pipeline, loans that reach it with the float32 numbers just around it."""
     built = []
-    for position, threshold, base in _find_thresholds(pipeline, contract, features):
+    for position, threshold, base in find_thresholds(pipeline, contract, features):
         # The neighbours are those of the float32 that the threshold rounds to, on whichever side it came to lie.
         middle = np.float32(threshold)
         for value in (np.nextafter(middle, np.float32(-np.inf)), middle, np.nextafter(middle, np.float32(np.inf))):
@@ -98,7 +98,7 @@ def build_threshold_rows(pipeline: "Pipeline", contract: Contract, features: Mat
     return np.array(built, np.float32).reshape(-1, features.shape[1])
 
 
-def _find_thresholds(pipeline: "Pipeline", contract: Contract, features: Matrix) -> Iterator[tuple[int, float, int]]:
+def find_thresholds(pipeline: "Pipeline", contract: Contract, features: Matrix) -> Iterator[tuple[int, float, int]]:
     """Give (position of the feature, threshold, position of a loan that reaches it) for every numeric threshold."""
     numeric, _ = feature_positions(contract)
     if not numeric:

@@ -98,13 +98,17 @@ class RetrainResult:
 
 
 def retrain(
-    order: RetrainOrder, scheduler: Scheduler, on_progress: Callable[[NodeProgress], None] = lambda _: None
+    order: RetrainOrder,
+    scheduler: Scheduler,
+    on_progress: Callable[[NodeProgress], None] = lambda _: None,
+    pause: Callable[[float], object] = time.sleep,
 ) -> RetrainResult:
     """Run the training DAG on the pool and return what came of it.
 
-    `on_progress` is called in this thread: once for each node as it waits, then at each change. When anything raises in
-    here (Ctrl-C and `on_progress` included) the DAG is taken out of the queue. Raises LoansError when the order cannot
-    be carried out, HTCondor refuses, or a node fails: with the node's own last words and the path of its log.
+    `on_progress` is called in this thread: once for each node as it waits, then at each change; `pause` (seconds)
+    between two looks at the events. When anything raises in here (Ctrl-C and `on_progress` included) the DAG is taken
+    out of the queue. Raises LoansError when the order cannot be carried out, HTCondor refuses, or a node fails: with
+    the node's own last words and the path of its log.
     """
     begun = time.monotonic()
     try:
@@ -114,7 +118,7 @@ def retrain(
         _check_places(nodes, slots)
         logs = _write_run(order, request, nodes)
         submitted = time.monotonic()
-        _run_dag(scheduler, request.layout, nodes, logs, on_progress)
+        _run_dag(scheduler, request.layout, nodes, logs, on_progress, pause)
     except DagSpecError as error:
         raise LoansError(error.what, error.way_out) from error
     conclusion = read_conclusion(request.layout)
@@ -212,13 +216,14 @@ def _run_dag(
     nodes: tuple[Node, ...],
     logs: _Logs,
     on_progress: Callable[[NodeProgress], None],
+    pause: Callable[[float], object],
 ) -> None:
     board = NodeBoard(node.name for node in nodes)
     for progress in board.standing:
         on_progress(progress)
     cluster = scheduler.submit_dag(layout.dag, dagman_settings(logs.nodes), logs.dagman)
     try:
-        code = _follow(scheduler, cluster, board, logs, on_progress)
+        code = _follow(scheduler, cluster, board, logs, on_progress, pause)
     except BaseException:
         # Whoever waits for the result is gone: nobody would look at what the DAG does from here on.
         with suppress(DagSpecError):
@@ -234,6 +239,7 @@ def _follow(
     board: NodeBoard,
     logs: _Logs,
     on_progress: Callable[[NodeProgress], None],
+    pause: Callable[[float], object],
 ) -> int | None:
     """Follow the DAG to its end; return DAGMan's exit code, None when it did not end by itself or told none."""
     node_events, dagman_events = EventLog(logs.nodes), EventLog(logs.dagman)
@@ -256,7 +262,7 @@ def _follow(
             return ends[-1].exit_code
         if gone:
             return 0 if all(node.state is NodeState.DONE for node in board.standing) else None
-        time.sleep(_PAUSE)
+        pause(_PAUSE)
 
 
 _DAGMAN_ENDS = {EventKind.TERMINATED, EventKind.ABORTED, EventKind.HELD}

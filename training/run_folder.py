@@ -4,7 +4,7 @@ run.json                    what was asked for, written before the first job
 run.dag  node.sub           what DAGMan is told
 shards/SHARD.npz            loans of one shard, read
 train.npz  test.npz         the split
-candidates/NAME/fitted.pickle   candidates/NAME/model.onnx
+candidates/NAME/{fitted.pickle,model.onnx,golden.json}
 outcomes/NODE.json          how each node ended
 logs/NODE.out  logs/NODE.err    what each node printed
 """
@@ -70,6 +70,10 @@ class RunFolder:
     def graph(self, name: str) -> Path:
         """Name the candidate as ONNX."""
         return self.candidate(name) / "model.onnx"
+
+    def golden(self, name: str) -> Path:
+        """Name the candidate's golden rows."""
+        return self.candidate(name) / "golden.json"
 
     @property
     def outcomes(self) -> Path:

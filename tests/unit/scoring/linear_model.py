@@ -4,11 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from scoring.contract import REFERENCE, Contract, load_contract
-from scoring.model import INPUT, OUTPUT
-from scoring.registry import MODEL, Pin, promote, publish_version
+from scoring.golden import seal_golden
+from scoring.model import INPUT, OUTPUT, Graph
+from scoring.registry import GOLDEN, MODEL, Pin, promote, publish_version
 
 VERSION = "20260101-000000-linear"
 
@@ -34,15 +36,25 @@ def linear_graph(features: int) -> bytes:
     return model.SerializeToString()
 
 
+def _golden_rows(features: int) -> NDArray[np.float32]:
+    rows = np.random.default_rng(1).uniform(0, 100, (20, features)).astype(np.float32)
+    rows[3, :] = np.nan
+    return rows
+
+
 def publish_linear(models: Path, contract: Contract | None = None) -> Pin:
     """Publish and promote the model under `models`."""
     contract = contract or load_contract(REFERENCE)
+    graph = linear_graph(len(contract.features))
     pin = publish_version(
         models,
         version=VERSION,
         candidate="linear",
         contract=contract,
-        files={MODEL: linear_graph(len(contract.features))},
+        files={
+            MODEL: graph,
+            GOLDEN: seal_golden(_golden_rows(len(contract.features)), Graph(graph, 1, "linear").predict),
+        },
         metrics={},
         parameters={},
         training={},

@@ -24,7 +24,7 @@ MakeRequest = Callable[..., RunRequest]
 def evaluation(candidate: str, auc: float, log_loss: float = 0.3, test: str = "same") -> Evaluation:
     """Make an evaluation with these figures."""
     metrics = Metrics(auc, 0.9, 0.8, 0.7, 0.75, log_loss, 0.05)
-    return Evaluation(candidate, 100, test, metrics, Proof(100, 10, 1, 0.0, 0.0), "00")
+    return Evaluation(candidate, 100, test, metrics, Proof(100, 10, 1, 0.0, 0.0), "00", "00")
 
 
 def test_best_is_the_highest_auc() -> None:

@@ -8,9 +8,9 @@ import pytest
 
 from scoring.contract import Column, Contract, Role, Type
 from scoring.errors import ModelError, ProofError
-from scoring.model import INPUT, OUTPUT
+from scoring.model import INPUT, OUTPUT, Graph
 from training.candidates import CANDIDATES
-from training.export import export_graph, open_unpublished
+from training.export import export_graph
 from training.labelled_loans import LabelledLoans
 from training.proof import TOLERANCE, build_rows, build_threshold_rows, prove_equal
 from training.split import split_loans
@@ -46,7 +46,7 @@ def test_graph_equals_scikit_learn(name: str, contract: Contract, loans: Labelle
     """Each candidate's graph gives what scikit-learn gives, on unseen loans and on every built row."""
     train, test = split_loans(loans, 0.2, 0)
     pipeline, converged = fit_candidate(name, contract, train, 0)
-    model = open_unpublished(export_graph(pipeline, contract), name, contract, 1)
+    model = Graph(export_graph(pipeline, contract), 1, name)
     proof = prove_equal(pipeline, model, contract, test.features)
     assert converged
     assert max(proof.largest, proof.largest_built) <= 1e-6 < TOLERANCE
@@ -94,9 +94,7 @@ def test_odd_histories_export(
     loans = loans_of(make(draw, 400), draw.integers(0, 2, 400))
     contract = contract_of(*columns)
     pipeline, _ = fit_candidate(name, contract, loans, 0)
-    prove_equal(
-        pipeline, open_unpublished(export_graph(pipeline, contract), name, contract, 1), contract, loans.features
-    )
+    prove_equal(pipeline, Graph(export_graph(pipeline, contract), 1, name), contract, loans.features)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +110,7 @@ def test_neighbouring_numbers_stay_apart(name: str, start: float) -> None:
     places = np.arange(400) % 2
     loans = loans_of(neighbours[places][:, None], places)
     pipeline, _ = fit_candidate(name, contract_of(NUMBER), loans, 0)
-    model = open_unpublished(export_graph(pipeline, contract_of(NUMBER)), name, contract_of(NUMBER), 1)
+    model = Graph(export_graph(pipeline, contract_of(NUMBER)), 1, name)
     prove_equal(pipeline, model, contract_of(NUMBER), loans.features)
     low, high = model.predict(neighbours[:, None])
     assert low < 0.1
@@ -131,7 +129,7 @@ def test_one_step_is_noticed(contract: Contract, loans: LabelledLoans) -> None:
             value = np.float32(fields["nodes_values"].floats[at])
             fields["nodes_values"].floats[at] = np.nextafter(value, np.float32(np.inf))
             break
-    model = open_unpublished(graph.SerializeToString(), "tree", contract, 1)
+    model = Graph(graph.SerializeToString(), 1, "tree")
     with pytest.raises(ProofError, match="built rows"):
         prove_equal(pipeline, model, contract, loans.features)
 

@@ -58,7 +58,7 @@ def test_real_loans_end_in_production(
     pipeline = load_fitted(layout.fitted(conclusion.candidate), fitted, request.run_id)
     model = open_model(Path(request.models), conclusion.version, promotion.pin.manifest_sha256)
     expected = pipeline.predict_proba(test.features)[:, 1]
-    assert np.abs(model.predict(test.features) - expected).max() <= 1e-5
+    assert np.abs(model.graph.predict(test.features) - expected).max() <= 1e-5
 
 
 @pytest.mark.parametrize(

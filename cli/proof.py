@@ -1,0 +1,77 @@
+"""`loans verify` and `loans replay`: what an auditor asks."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.output import DEFAULT_SITE, JsonOption, SiteOption, console, print_json, say
+
+BatchArgument = Annotated[str, typer.Argument(help="A batch id, or the name of a dropped file.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(verify)
+    app.command()(replay)
+
+
+def verify(batch: BatchArgument, site: SiteOption = DEFAULT_SITE, json: JsonOption = False) -> None:
+    """Prove a published receipt again from the files. Exit code 1 when anything does not hold."""
+    from inbox_watcher.audit import find_finished, planned_content
+    from inbox_watcher.config import load_site
+    from inbox_watcher.layout import Layout
+    from scoring.verify import Check, verify_result
+
+    loaded = load_site(site)
+    finished = find_finished(loaded, batch)
+    with planned_content(finished, loaded) as content:
+        checks = verify_result(content, finished.receipt, finished.results, Layout(Path(loaded.root)).models)
+    altered = "" if finished.published_receipt_intact else f"{finished.results.receipt} is missing or was altered"
+    checks.append(Check("receipt", altered))
+    holds = not any(check.problem for check in checks)
+    if json:
+        print_json({"batch": finished.batch.id, "holds": holds, "checks": [vars(check) for check in checks]})
+    else:
+        for check in checks:
+            console().print(f"{'FAILED' if check.problem else 'holds '}  {check.what}", markup=False)
+            if check.problem:
+                console().print(f"        {check.problem}", markup=False)
+        receipt = finished.receipt
+        say(
+            f"Batch {finished.batch.id}: {receipt.rows_in} rows in, {receipt.scored} scored, {receipt.rejected} rejected."
+        )
+    if not holds:
+        raise typer.Exit(1)
+
+
+def replay(
+    batch: BatchArgument,
+    threads: Annotated[int | None, typer.Option(help="Threads (default: one per core).", min=1)] = None,
+    site: SiteOption = DEFAULT_SITE,
+    json: JsonOption = False,
+) -> None:
+    """Score an archived batch again with its pinned model. Exit code 1 when anything differs."""
+    import os
+
+    count = threads or len(os.sched_getaffinity(0))
+    # polars reads this once, when it is imported.
+    os.environ["POLARS_MAX_THREADS"] = str(count)
+    from inbox_watcher.audit import find_finished, planned_content
+    from inbox_watcher.config import load_site
+    from inbox_watcher.layout import Layout
+    from scoring.replay import replay_result
+
+    loaded = load_site(site)
+    finished = find_finished(loaded, batch)
+    with planned_content(finished, loaded) as content:
+        models = Layout(Path(loaded.root)).models
+        found = replay_result(content, finished.receipt, finished.results, models, threads=count)
+    if json:
+        print_json({"batch": finished.batch.id, **{name: getattr(found, name) for name in found.__struct_fields__}})
+    elif found.identical:
+        say(f"Batch {finished.batch.id}: identical, by {finished.receipt.model.version}.")
+    else:
+        say(f"Batch {finished.batch.id}: {found.differing_lines} line(s) differ; {found.first_difference}.")
+    if not found.identical:
+        raise typer.Exit(1)
