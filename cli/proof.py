@@ -37,10 +37,8 @@ def verify(batch: BatchArgument, site: SiteOption = DEFAULT_SITE, json: JsonOpti
             console().print(f"{'FAILED' if check.problem else 'holds '}  {check.what}", markup=False)
             if check.problem:
                 console().print(f"        {check.problem}", markup=False)
-        receipt = finished.receipt
-        say(
-            f"Batch {finished.batch.id}: {receipt.rows_in} rows in, {receipt.scored} scored, {receipt.rejected} rejected."
-        )
+        sums = finished.receipt
+        say(f"Batch {finished.batch.id}: {sums.rows_in} rows in, {sums.scored} scored, {sums.rejected} rejected.")
     if not holds:
         raise typer.Exit(1)
 

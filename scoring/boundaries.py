@@ -72,10 +72,10 @@ def raise_too_long() -> None:
     )
 
 
-def _outside(places: NDArray[np.int64], quotes: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Tell which places lie outside quoted fields, where all quotes keep the rules."""
-    inside: NDArray[np.bool_] = np.searchsorted(quotes, places) % 2 == 1
-    return ~inside
+def mark_quoted(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Mark with 1 every byte that an odd number of quotes stand before or on: inside a field, where they are sound."""
+    marks: NDArray[np.uint8] = np.bitwise_xor.accumulate((array == QUOTE).view(np.uint8))
+    return marks
 
 
 def find_boundaries(
@@ -145,8 +145,8 @@ def _take_regular(
     bound = int(mine[sound]) if sound < len(mine) else len(view)
     ends = newlines[np.searchsorted(newlines, at) :] - at
     ends = ends[: np.searchsorted(ends, bound)]
-    before = np.searchsorted(mine, ends)
-    outside = before % 2 == 0
+    quoted = mark_quoted(view[:bound])
+    outside = quoted[ends] == 0
     stops = ends[outside] + 1
     # Records over several lines must have exactly the header's number of fields, and a bounded length.
     inner = ends[~outside]
@@ -155,7 +155,7 @@ def _take_regular(
         owners = np.unique(np.searchsorted(stops, inner, side="right"))
         owners = owners[owners < len(stops)]
         separators = find_byte(view[:bound], shape.separator)
-        separators = separators[_outside(separators, mine)]
+        separators = separators[quoted[separators] == 0]
         fields = np.searchsorted(separators, stops[owners]) - np.searchsorted(separators, starts[owners]) + 1
         long = stops[owners] - starts[owners] > MAX_RECORD
         wrong = owners[(fields != shape.width) | long]
@@ -171,23 +171,24 @@ def _first_broken(array: NDArray[np.uint8], quotes: NDArray[np.int64], separator
     Quotes alternate between opening and closing. A closing quote with an opening one right behind it is an escaped
     quote. Every other opening quote starts its field, every other closing one ends it.
     """
-    count = len(quotes)
-    if not count:
-        return 0
     size = len(array)
-    before = np.where(quotes > 0, array[np.maximum(quotes - 1, 0)], LF)
-    after = np.where(quotes + 1 < size, array[np.minimum(quotes + 1, size - 1)], LF)
-    beyond = np.where(quotes + 2 < size, array[np.minimum(quotes + 2, size - 1)], LF)
-    opening = np.arange(count) % 2 == 0
-    escape = np.zeros(count, np.bool_)
-    escape[:-1] = np.diff(quotes) == 1
-    second = np.zeros(count, np.bool_)
-    second[1:] = escape[:-1]
-    starts_field = (before == separator) | (before == LF)
-    ends_field = (after == separator) | (after == LF) | ((after == CR) & (beyond == LF))
-    fine = np.where(opening, starts_field | second, ends_field | escape)
-    broken = np.flatnonzero(~fine)
-    return int(broken[0]) if len(broken) else count
+    opening, closing = quotes[::2], quotes[1::2]
+    before = array[opening - 1]
+    if len(opening) and opening[0] == 0:
+        before[0] = LF
+    odd = np.flatnonzero((before != separator) & (before != LF))
+    # Only what follows a closing quote directly may open where no field starts.
+    bad_opening = odd[(odd == 0) | (closing[odd - 1] + 1 != opening[odd])] if len(closing) else odd
+    after = array[np.minimum(closing + 1, size - 1)]
+    odd = np.flatnonzero((after != separator) & (after != LF))
+    places = closing[odd]
+    last = places + 1 >= size
+    line_end = (after[odd] == CR) & ((places + 2 >= size) | (array[np.minimum(places + 2, size - 1)] == LF))
+    following = opening[np.minimum(odd + 1, len(opening) - 1)]
+    escape = (odd + 1 < len(opening)) & (following == places + 1)
+    bad_closing = odd[~(last | line_end | escape)]
+    firsts = [2 * int(bad[0]) + half for half, bad in enumerate((bad_opening, bad_closing)) if len(bad)]
+    return min(firsts, default=len(quotes))
 
 
 def _walk(buffer: bytes, start: int, shape: Shape, *, final: bool) -> tuple[int, bool] | None:

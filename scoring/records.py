@@ -5,7 +5,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.boundaries import CR, LF, MAX_RECORD, QUOTE, Shape, count_byte, find_boundaries, find_byte, raise_too_long
+from scoring.boundaries import (
+    CR,
+    LF,
+    MAX_RECORD,
+    QUOTE,
+    Shape,
+    count_byte,
+    find_boundaries,
+    find_byte,
+    mark_quoted,
+    raise_too_long,
+)
 
 MAX_FIELD = 1 << 16
 """Longest field (bytes); a longer one rejects its row."""
@@ -111,21 +122,23 @@ def _judge(
     verdicts = np.zeros(len(starts), np.uint8)
     if not len(starts):
         return verdicts
-    separators = find_byte(array[: int(ends[-1])], shape.separator)
-    if len(quotes):
-        # Inside a record that keeps the rules, a separator is quoted when an odd number of its quotes stand before it.
+    content = array[: int(ends[-1])]
+    separators = find_byte(content, shape.separator)
+    if broken:
+        # Quotes pair up within a sound record only: one is quoted when an odd number of its record's stand before it.
         owner = np.searchsorted(starts, separators, side="right") - 1
         own = np.searchsorted(quotes, separators) - np.searchsorted(quotes, starts[owner])
         separators = separators[own % 2 == 0]
-    low, high = np.searchsorted(separators, starts), np.searchsorted(separators, ends)
-    fields = high - low + 1
+    elif len(quotes):
+        separators = separators[mark_quoted(content)[separators] == 0]
+    fields = np.searchsorted(separators, ends) - np.searchsorted(separators, starts) + 1
     verdicts[fields < shape.width] = TOO_FEW
     verdicts[fields > shape.width] = TOO_MANY
-    marks = np.sort(np.concatenate([starts, separators + 1]))
-    widths = np.sort(np.concatenate([separators, ends])) - marks
-    verdicts[np.searchsorted(starts, marks[widths > MAX_FIELD], side="right") - 1] = LONG_FIELD
+    if int((ends - starts).max()) > MAX_FIELD:
+        marks = np.sort(np.concatenate([starts, separators + 1]))
+        widths = np.sort(np.concatenate([separators, ends])) - marks
+        verdicts[np.searchsorted(starts, marks[widths > MAX_FIELD], side="right") - 1] = LONG_FIELD
     # One return before a line end, or before the end of the data, belongs to the line end.
-    content = array[: int(ends[-1])]
     for places, verdict in ((_stray_returns(content), STRAY_CR), (find_byte(content, 0), NUL_BYTE)):
         verdicts[np.searchsorted(starts, places, side="right") - 1] = verdict
     if broken:

@@ -10,6 +10,7 @@ import msgspec
 from scoring.batch_plan import FORMAT, BatchPlan
 from scoring.chunks import plan_chunks
 from scoring.errors import ProofError
+from scoring.part import seal_file
 from scoring.pipeline import score_chunk
 from scoring.receipt import Published, Receipt, publish_result
 from scoring.registry import read_manifest
@@ -30,7 +31,8 @@ class Replay(msgspec.Struct, frozen=True):
 def replay_result(content: Path, receipt: Receipt, results: Published, models: Path, *, threads: int) -> Replay:
     """Score `content` (the input as it was planned) again with the receipt's model, as one chunk, and compare.
 
-    Raises ModelError when the model is missing or altered, ProofError when the input is not the one of the receipt.
+    The files are compared, not the hashes in the receipt. Raises ModelError when the model is missing or altered,
+    ProofError when the input is not the one of the receipt, OSError as the storage does.
     """
     pin = receipt.model
     manifest, _ = read_manifest(models, pin.version, pin.manifest_sha256)
@@ -45,14 +47,12 @@ def replay_result(content: Path, receipt: Receipt, results: Published, models: P
             score_chunk(batch, chunk.number, threads=threads)
         again = Published(folder / "predictions.csv", folder / "rejects.csv", folder / "receipt.json")
         new = publish_result(batch, msgspec.json.encode(batch), receipt.name, manifest, again)
-        if (new.predictions, new.rejects) == (receipt.predictions, receipt.rejects):
+        if (new.predictions, new.rejects) == (seal_file(results.predictions), seal_file(results.rejects)):
             return Replay(identical=True, differing_lines=0, first_difference="")
         count, first = _compare(results.predictions, again.predictions)
         if not first:
             count, first = _compare(results.rejects, again.rejects)
-        return Replay(
-            identical=False, differing_lines=count, first_difference=first or "the published file was altered"
-        )
+        return Replay(identical=False, differing_lines=count, first_difference=first)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
