@@ -5,7 +5,11 @@ PYTHON ?= $(firstword $(foreach p,/usr/bin/python3 python3 python3.13 python3.12
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-CODE := scoring training inbox_watcher dag_specs local_pool cli tests benchmarks
+DEV_STAMP := $(VENV)/.installed-dev
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+COMPILE := $(VENV)-lock/bin/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-header \
+  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options
+BENCH_FOLDER ?= /var/tmp/loans-bench
 
 .PHONY: help
 help:  ## Tell what can be made
@@ -16,41 +20,49 @@ setup: $(STAMP)  ## Make .venv with pinned, hash-checked packages
 
 # The htcondor wheel alone has a range: the index keeps only the newest wheels of each of its series.
 $(STAMP): requirements/lock.txt requirements/htcondor.txt pyproject.toml
-	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer with venv was found: install python3 and python3-venv, or run 'make PYTHON=/path/to/python3 $@'." >&2; exit 1; }
+	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer with venv was found: install python3 and python3-venv, or run 'make PYTHON=/path/to/python3'." >&2; exit 1; }
 	@echo "== environment: $(VENV), from $(PYTHON)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r requirements/lock.txt
-	$(BIN)/python -m pip install --quiet --no-deps -r requirements/htcondor.txt
-	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	$(INSTALL) --require-hashes --no-deps -r requirements/lock.txt
+	$(INSTALL) --no-deps -r requirements/htcondor.txt
+	$(INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(DEV_STAMP): $(STAMP) requirements/dev.txt
+	$(INSTALL) --require-hashes --no-deps -r requirements/dev.txt
 	@touch $@
 
 .PHONY: lock
 lock:  ## Pin the whole closure again (names, versions and hashes only)
 	$(PYTHON) -m venv $(VENV)-lock
 	$(VENV)-lock/bin/python -m pip install --quiet 'pip-tools>=7.5'
-	$(VENV)-lock/bin/pip-compile --quiet --generate-hashes --strip-extras --upgrade \
-	  --no-header --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options \
-	  --allow-unsafe --extra dev --output-file requirements/lock.in pyproject.toml
-	$(PYTHON) requirements/without_htcondor.py requirements/lock.in requirements/lock.txt
-	rm -rf $(VENV)-lock requirements/lock.in
+	$(COMPILE) --upgrade --extra build --output-file requirements/compiled.txt pyproject.toml
+	$(PYTHON) requirements/without_htcondor.py requirements/compiled.txt requirements/lock.txt
+	$(COMPILE) --constraint requirements/lock.txt --extra build --extra dev --extra bench --output-file requirements/compiled.txt pyproject.toml
+	$(PYTHON) requirements/without_htcondor.py requirements/compiled.txt requirements/dev.txt
+	rm -rf $(VENV)-lock requirements/compiled.txt
 
 .PHONY: check
-check: setup  ## Lint, format check and strict types
+check: $(DEV_STAMP)  ## Lint, format check and strict types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 .PHONY: unit
-unit: setup  ## The tests that need no pool (under a minute)
+unit: $(DEV_STAMP)  ## The tests that need no pool (under a minute)
 	$(BIN)/python -m pytest tests/unit
 
 .PHONY: test
-test: setup  ## Every test; starts a real HTCondor pool of its own
+test: $(DEV_STAMP)  ## Every test; starts a real HTCondor pool of its own
 	$(BIN)/python -m pytest tests
 
 .PHONY: demo
 demo: setup  ## From nothing to published predictions on a pool on this machine
 	PYTHONUNBUFFERED=1 $(BIN)/python -m cli.demo
+
+.PHONY: bench
+bench: $(DEV_STAMP)  ## Measure, and write docs/benchmarks.md (about 10 minutes, 4 GB in BENCH_FOLDER)
+	$(BIN)/python benchmarks/bench.py $(BENCH_FOLDER)
 
 .PHONY: clean
 clean:  ## Remove what make made (not the demo's folder)

@@ -37,7 +37,8 @@ def score(
     from scoring.registry import read_manifest, read_promotion
     from scoring.score_file import name_results, score_file
 
-    models = Layout(Path(load_site(site).root)).models
+    loaded = load_site(site)
+    models = Layout(Path(loaded.root)).models
     if model is not None:
         _, pin = read_manifest(models, model)
     else:
@@ -45,7 +46,16 @@ def score(
         if promotion is None:
             raise ModelError("No model is in production.", "`loans retrain` trains and promotes one.")
         pin = promotion.pin
-    receipt = score_file(file, output, models, pin, threads=count)
+    receipt = score_file(
+        file,
+        output,
+        models,
+        pin,
+        threads=count,
+        max_reject_share=loaded.scoring.max_reject_share,
+        max_unpacked_bytes=loaded.scoring.max_unpacked_bytes,
+        echo=loaded.scoring.echo,
+    )
     if json:
         print_json(receipt)
         return

@@ -13,9 +13,9 @@ from inbox_watcher.batch import Batch
 from inbox_watcher.config import Site
 from inbox_watcher.layout import Layout
 from inbox_watcher.status import find_batch
+from scoring.content import prepare_content
 from scoring.errors import LoansError, ProofError
 from scoring.receipt import Published, Receipt, read_receipt
-from scoring.unpack import unpack_gzip
 
 
 @dataclass(frozen=True)
@@ -64,16 +64,17 @@ def find_finished(site: Site, wanted: str) -> Finished:
 
 @contextmanager
 def planned_content(finished: Finished, site: Site) -> Iterator[Path]:
-    """Give the input as it was planned: the archived file, unpacked in a temporary folder where it is a .csv.gz."""
+    """Give the input as it was planned: the archived file, or what it stands for, in a temporary folder."""
     if not finished.input.exists():
         raise LoansError(f"The archived input {finished.input} is missing.", "Restore it from a backup.")
-    if not finished.input.name.lower().endswith(".gz"):
-        yield finished.input
-        return
     with tempfile.TemporaryDirectory(prefix="loans-audit-") as folder:
-        unpacked = Path(folder) / "unpacked.csv"
-        unpack_gzip(finished.input, unpacked, site.scoring.max_unpacked_bytes)
-        yield unpacked
+        yield prepare_content(
+            finished.input,
+            finished.input.name,
+            Path(folder),
+            Layout(Path(site.root)).outbox,
+            site.scoring.max_unpacked_bytes,
+        )
 
 
 def _read_manifest(path: Path) -> Batch:

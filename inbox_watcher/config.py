@@ -1,11 +1,15 @@
 """The site: where the shared tree, the pool and the daemon's own folder are; one frozen object, read once."""
 
+import hashlib
+import math
 import os
 import sys
 from pathlib import Path
 
 import msgspec
 
+from dag_specs.errors import DescriptionError
+from dag_specs.submit_language import check_path
 from scoring.errors import LoansError
 
 LOCAL_POOL = "local"
@@ -49,6 +53,8 @@ class Scoring(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Share of rejected rows above which a file is refused (0 to 1)."""
     max_unpacked_bytes: int = 64 << 30
     """Bytes that a .csv.gz may unpack to."""
+    echo: tuple[str, ...] = ()
+    """Further columns of the input that are echoed behind the predictions."""
     attempts: int = 3
     """How often a chunk is tried before its file fails."""
 
@@ -108,27 +114,29 @@ def load_site(path: Path) -> Site:
 
 
 def _find_problems(site: Site) -> list[str]:
-    problems = [
-        f"{name} = {folder!r} is not an absolute path"
-        for name, folder in (("root", site.root), ("state", site.state))
-        if not Path(folder).is_absolute()
-    ]
+    problems = []
+    for name, folder in (("root", site.root), ("state", site.state), ("pool.python", site.python)):
+        try:
+            check_path(Path(folder), name)
+        except DescriptionError as error:
+            problems.append(error.what.rstrip("."))
     positive = {
         "inbox.rescan_seconds": site.inbox.rescan_seconds,
         "scoring.cpus": site.scoring.cpus,
         "scoring.memory_mb": site.scoring.memory_mb,
+        "scoring.disk_mb": site.scoring.disk_mb,
+        "scoring.max_unpacked_bytes": site.scoring.max_unpacked_bytes,
         "scoring.attempts": site.scoring.attempts,
         "training.shards": site.training.shards,
     }
-    problems += [f"{name} must be more than 0" for name, value in positive.items() if value <= 0]
+    problems += [f"{name} must be more than 0" for name, value in positive.items() if not 0 < value < math.inf]
     natural = {
         "inbox.settle_seconds": site.inbox.settle_seconds,
         "pool.keep_claim_idle_seconds": site.pool.keep_claim_idle_seconds,
         "scoring.chunk_bytes": site.scoring.chunk_bytes,
-        "scoring.disk_mb": site.scoring.disk_mb,
         "training.seed": site.training.seed,
     }
-    problems += [f"{name} must not be negative" for name, value in natural.items() if value < 0]
+    problems += [f"{name} must not be negative" for name, value in natural.items() if not 0 <= value < math.inf]
     if not 0 <= site.scoring.max_reject_share <= 1:
         problems.append("scoring.max_reject_share must lie between 0 and 1")
     return problems
@@ -137,7 +145,8 @@ def _find_problems(site: Site) -> list[str]:
 def default_state(root: Path) -> Path:
     """Choose the daemon's folder for a new site: in the user's own state folder, one for each shared tree."""
     home = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
-    return home / "condor-loan-scoring" / "sites" / root.as_posix().strip("/").replace("/", "-")
+    unique = hashlib.sha256(os.fsencode(root)).hexdigest()[:8]
+    return home / "condor-loan-scoring" / "sites" / f"{root.name or 'root'}-{unique}"
 
 
 def write_site(path: Path, root: Path, state: Path) -> None:
@@ -192,6 +201,8 @@ state = {state}
 # max_reject_share = 0.2
 # A .csv.gz may unpack to this many bytes.
 # max_unpacked_bytes = 68719476736
+# Further columns of the input that are echoed behind the predictions, where a file has them.
+# echo = []
 # How often a chunk is tried before its file fails.
 # attempts = 3
 

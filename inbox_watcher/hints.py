@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 _NETWORK_FILESYSTEMS = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "lustre", "fuse.sshfs", "9p"})
 _LOG = logging.getLogger("loans.watch")
 
+# It calls it an error when a file changes while the watcher is being stopped.
+logging.getLogger("watchdog").setLevel(logging.CRITICAL)
+
 
 class Hints(FileSystemEventHandler):
     """Collects the names of files that were renamed into the inbox, and wakes the daemon at every change."""

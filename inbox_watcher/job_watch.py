@@ -16,15 +16,15 @@ _LEFT = {EventKind.TERMINATED, EventKind.ABORTED}
 class JobWatch:
     """Follows the jobs of one attempt."""
 
-    def __init__(self, folder: BatchLayout, log: Path, cluster: int, chunks: tuple[int, ...]) -> None:
-        """Follow `cluster`, whose proc P scores chunks[P]."""
+    def __init__(self, folder: BatchLayout, log: Path, cluster: int, chunks: tuple[int, ...], total: int) -> None:
+        """Follow `cluster`, whose proc P scores chunks[P]; the other chunks of `total` were done before."""
         self._folder = folder
         self._events = EventLog(log)
         self._cluster = cluster
         self._chunks = chunks
         self._queued = set(chunks)
         self.has_news = True
-        self.parts_there: set[int] = set()
+        self.parts_there = set(range(total)) - set(chunks)
         self.held: dict[int, str] = {}
         self.last_words: dict[int, str] = {}
 
@@ -58,9 +58,12 @@ class JobWatch:
                 self.parts_there.add(chunk)
         self.has_news = False
 
-    def reconcile(self, jobs: tuple[Job, ...]) -> None:
-        """Correct what events may have missed by what queue and history say."""
-        queued = set()
+    def reconcile(self, jobs: tuple[Job, ...], *, cluster_queued: bool) -> None:
+        """Correct what events may have missed by what queue and history say.
+
+        While the cluster is queued, a chunk without a job is one that has not materialized yet.
+        """
+        queued, left = set(), set()
         for job in jobs:
             if job.id.cluster != self._cluster or job.chunk is None:
                 continue
@@ -68,7 +71,12 @@ class JobWatch:
                 queued.add(job.chunk)
                 if job.state is JobState.HELD:
                     self.held[job.chunk] = job.reason
-        self._queued &= queued
+            else:
+                left.add(job.chunk)
+        if cluster_queued:
+            self._queued -= left - queued
+        else:
+            self._queued &= queued
         self.has_news = True
 
     def _take(self, event: JobEvent, chunk: int) -> None:
@@ -77,7 +85,7 @@ class JobWatch:
             self.has_news = True
             self.held.pop(chunk, None)
             if event.kind is EventKind.ABORTED:
-                self.last_words[chunk] = event.reason or "the job was removed"
+                self.last_words.setdefault(chunk, event.reason or "the job was removed")
             elif event.exit_signal is not None:
                 self.last_words[chunk] = f"the job was ended by signal {event.exit_signal}"
         elif event.kind is EventKind.HELD:

@@ -74,8 +74,7 @@ class Journal:
 
     def has_output(self, output: str) -> bool:
         """Tell whether any batch publishes, or published, under this NAME."""
-        with self._lock:
-            return self._database.execute("SELECT 1 FROM batches WHERE output = ?", (output,)).fetchone() is not None
+        return bool(self._decode("SELECT record FROM batches WHERE output = ? LIMIT 1", (output,)))
 
     def close(self) -> None:
         """Close the database."""

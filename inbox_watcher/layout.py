@@ -1,5 +1,6 @@
 """Every name on the shared tree and in the daemon's own folder, in one place; nothing here touches the disk."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -121,9 +122,9 @@ class BatchLayout:
         return self.root / "receipt.json"
 
     @property
-    def unpacked(self) -> Path:
-        """The content of a claimed .csv.gz."""
-        return self.root / "unpacked.csv"
+    def contents(self) -> tuple[Path, ...]:
+        """What `scoring.content` may have made of the claimed file."""
+        return (self.root / "unpacked.csv", self.root / "unwrapped.csv")
 
     @property
     def plan(self) -> Path:
@@ -173,8 +174,14 @@ class StateLayout:
         return self.root / "training"
 
 
+def show_name(name: str) -> str:
+    """Give a file's name as text that can be written anywhere; bytes that are not UTF-8 are shown as escapes."""
+    return os.fsencode(name).decode(errors="backslashreplace")
+
+
 def output_stem(name: str) -> str:
-    """Give the NAME of outbox/NAME.predictions.csv for a dropped file's name."""
+    """Give the NAME of outbox/NAME.predictions.csv for a dropped file's name, as text that can be written anywhere."""
+    name = show_name(name)
     for suffix in reversed(SUFFIXES):
         if name.lower().endswith(suffix):
             return name[: -len(suffix)]
@@ -184,6 +191,15 @@ def output_stem(name: str) -> str:
 def revision(stem: str, number: int) -> str:
     """Name the results of the `number`-th delivery (1-based) under one name: NAME, NAME.rev2, NAME.rev3, ..."""
     return stem if number == 1 else f"{stem}.rev{number}"
+
+
+def failed_name(output: str, name: str, batch_id: str) -> str:
+    """Name a file in failed/: its output name and its own ending, or, where that is too long, cut and made unique."""
+    suffix = show_name(name)[len(output_stem(name)) :]
+    kept = output + suffix
+    if len(kept.encode()) + len(".error.txt") <= LONGEST_NAME:
+        return kept
+    return shorten(shorten(output, "")[: LONGEST_NAME // 2], f"...{batch_id}{suffix}")
 
 
 def shorten(name: str, suffix: str) -> str:

@@ -6,8 +6,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from queue import Empty, SimpleQueue
 
 from dag_specs.errors import DagSpecError
 from dag_specs.jobs import Scheduler
@@ -17,10 +18,10 @@ from inbox_watcher.claim import new_batch_id
 from inbox_watcher.config import Site
 from inbox_watcher.hints import Hints
 from inbox_watcher.journal import Journal
-from inbox_watcher.layout import LONGEST_NAME, Layout, StateLayout, output_stem, revision
+from inbox_watcher.layout import LONGEST_NAME, Layout, StateLayout, output_stem, revision, show_name
 from inbox_watcher.notify import tell_systemd
 from inbox_watcher.steps import Steps
-from scoring.errors import LoansError, ModelError, StorageError
+from scoring.errors import LoansError, ModelError, StorageError, describe_defect
 from scoring.registry import Pin, now, read_promotion
 
 _LOG = logging.getLogger("loans.watch")
@@ -51,33 +52,47 @@ class Watcher:
         self._pool_lock = threading.Lock()
         self._steps = Steps(site, journal, self._scheduler)
         self._arrivals = Arrivals(site.inbox.settle_seconds)
-        self._wake = threading.Event()
+        # The one kind of channel that a signal handler may put into at any moment.
+        self._wake: SimpleQueue[None] = SimpleQueue()
         self._stopping = False
         self._active: dict[str, Batch] = {batch.id: batch for batch in journal.open_batches()}
         self._busy: dict[str, Future[Batch]] = {}
         self._pauses: dict[str, tuple[float, float]] = {}
         self._listed = -site.inbox.rescan_seconds
-        self._told = ""
+        self._told: set[str] = set()
 
     def stop(self) -> None:
         """Ask the daemon to end; safe from a signal handler."""
         self._stopping = True
-        self._wake.set()
+        self._wake.put(None)
+
+    def _rouse(self) -> None:
+        self._wake.put(None)
+
+    def _sleep(self, seconds: float) -> bool:
+        """Sleep until something happens, `seconds` at most; tell whether something did."""
+        try:
+            self._wake.get(timeout=seconds)
+        except Empty:
+            return False
+        with suppress(Empty):
+            while True:
+                self._wake.get_nowait()
+        return True
 
     def run(self) -> None:
         """Serve until `stop`. Trouble with storage or pool is waited out, never a reason to end."""
         self._state.events.mkdir(mode=0o770, parents=True, exist_ok=True)
-        hints = Hints(self._layout.inbox, self._wake.set, self._site.inbox.rescan_seconds)
+        hints = Hints(self._layout.inbox, self._rouse, self._site.inbox.rescan_seconds)
         hints.start()
         workers = ThreadPoolExecutor(_WORKERS, thread_name_prefix="step")
         _LOG.info("watching %s; %d batch(es) to go on with", self._layout.inbox, len(self._active))
-        self._wake.set()  # what is there already needs no hint
+        self._rouse()  # what is there already needs no hint
         tell_systemd("READY=1")
         try:
             while not self._stopping:
-                self._wake.wait(_TICK if self._active or self._arrivals.waiting else self._site.inbox.rescan_seconds)
-                hinted = self._wake.is_set()
-                self._wake.clear()
+                idle = not self._active and not self._arrivals.waiting
+                hinted = self._sleep(self._site.inbox.rescan_seconds if idle else _TICK)
                 if hinted or self._arrivals.waiting or self._listing_due():
                     self._admit(hints.take_moved_in())
                 self._collect()
@@ -116,14 +131,19 @@ class Watcher:
             self._tell_once(f"{len(ready)} file(s) wait: no model is in production; `loans retrain` makes one")
             return
         for sighting in ready:
-            self._open(sighting.name, promotion.pin)
+            try:
+                self._open(sighting.name, promotion.pin)
+            except (OSError, StorageError) as error:
+                self._tell_once(f"a file cannot be taken in: {error}")
+                return  # it is still in the inbox, and is seen again at the next listing
 
     def _is_sound(self, sighting: Sighting) -> bool:
+        shown = show_name(sighting.name)
         if not sighting.regular:
-            self._tell_once("the inbox holds something that is no plain file; it is left alone")
+            self._tell_once(f"{shown!r} in the inbox is no plain file with one name; it is left alone")
             return False
         if not is_wanted(sighting.name):
-            self._tell_once("the inbox holds a file that is neither .csv nor .csv.gz; it is left alone")
+            self._tell_once(f"{shown!r} in the inbox is neither .csv nor .csv.gz; it is left alone")
             return False
         return True
 
@@ -161,7 +181,7 @@ class Watcher:
                 continue
             self._busy[batch_id] = workers.submit(self._steps.take, batch)
             if batch.state is not State.RUNNING:
-                self._busy[batch_id].add_done_callback(lambda _: self._wake.set())
+                self._busy[batch_id].add_done_callback(lambda _: self._rouse())
 
     def _collect(self) -> None:
         for batch_id, future in list(self._busy.items()):
@@ -170,8 +190,11 @@ class Watcher:
             del self._busy[batch_id]
             try:
                 batch = future.result()
-            except (OSError, DagSpecError, StorageError, LoansError) as error:
-                self._pause(batch_id, error)
+            except (OSError, DagSpecError, LoansError) as error:
+                self._pause(batch_id, error, (error.strerror or "") if isinstance(error, OSError) else str(error))
+                continue
+            except Exception as error:  # noqa: BLE001 (a defect that one file meets must not stop the others)
+                self._pause(batch_id, error, describe_defect(error))
                 continue
             self._pauses.pop(batch_id, None)
             if batch.state in FINAL:
@@ -179,14 +202,15 @@ class Watcher:
             else:
                 self._active[batch_id] = batch
 
-    def _pause(self, batch_id: str, error: Exception) -> None:
-        """Wait longer after each failure in a row; say so each time."""
+    def _pause(self, batch_id: str, error: Exception, reason: str) -> None:
+        """Wait longer after each failure in a row; say so each time. What the journal knows by then counts."""
         pause = min(max(self._pauses.get(batch_id, (0.0, 0.0))[1] * 2, 1.0), _LONGEST_PAUSE)
         self._pauses[batch_id] = (time.monotonic() + pause, pause)
-        reason = error.strerror if isinstance(error, OSError) else str(error)
         _LOG.error("%s: %s; tried again in %.0f s", batch_id, reason, pause)
         if isinstance(error, DagSpecError):
             self._pool = None
+        with suppress(StorageError):
+            self._active[batch_id] = self._journal.find(batch_id) or self._active[batch_id]
 
     @contextmanager
     def _scheduler(self) -> Iterator[Scheduler]:
@@ -197,8 +221,8 @@ class Watcher:
             yield self._pool
 
     def _tell_once(self, message: str) -> None:
-        if message != self._told:
-            self._told = message
+        if message not in self._told:
+            self._told.add(message)
             _LOG.warning("%s", message)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from dag_specs.errors import SchedulerError
+from dag_specs.errors import DagSpecError
 from dag_specs.event_log import create_log
 from dag_specs.jobs import JobId, Scheduler
 from dag_specs.scoring_cluster import ChunkCluster, describe_chunks, queue_items
@@ -20,22 +20,27 @@ from inbox_watcher.claim import move_once
 from inbox_watcher.config import Site
 from inbox_watcher.job_watch import JobWatch
 from inbox_watcher.journal import Journal
-from inbox_watcher.layout import LONGEST_NAME, Layout, StateLayout, output_stem, shorten
+from inbox_watcher.layout import LONGEST_NAME, Layout, StateLayout, failed_name, output_stem, shorten, show_name
 from inbox_watcher.sizing import choose_chunk_bytes
 from scoring.atomic import write_bytes
 from scoring.batch_plan import FORMAT, BatchPlan, read_batch_plan
 from scoring.chunks import plan_chunks
+from scoring.content import prepare_content
 from scoring.errors import FileRefusedError, LoansError, ModelError, ProofError
-from scoring.part import name_part
+from scoring.merge import find_bad_chunks
+from scoring.part import Outcome, name_part, read_outcome
 from scoring.receipt import publish_result
+from scoring.refusal import check_reject_share, publish_rejects
 from scoring.registry import Pin, now, read_manifest
 from scoring.source import open_source
-from scoring.unpack import unpack_gzip
 
 _LOG = logging.getLogger("loans.watch")
 
 RECONCILE_SECONDS = 60.0
 """How often queue and history are asked about jobs whose events may have been missed (seconds)."""
+
+DISTRUST_SECONDS = 5.0
+"""The same while the event log is missing or damaged (seconds)."""
 
 
 @dataclass
@@ -44,6 +49,7 @@ class _Following:
 
     watch: JobWatch
     asked: float
+    outcomes: dict[int, Outcome]
 
 
 class Steps:
@@ -93,12 +99,15 @@ class Steps:
     def _fail(self, batch: Batch, reason: str) -> Batch:
         if batch.state is State.RUNNING:
             self._withdraw(batch, "the batch failed")
-        return self._record(batch, State.FAILING, reason=reason.strip())
+        return self._record(batch, State.FAILING, reason=reason.strip().encode(errors="backslashreplace").decode())
 
     def _claim(self, batch: Batch) -> Batch:
         folder = self._layout.batch(batch.id)
         folder.root.mkdir(mode=0o770, parents=True, exist_ok=True)
-        if not move_once(self._layout.inbox / os.fsdecode(batch.name), folder.input):
+        # Once it stands in the batch's folder it is claimed; a new file of its name in the inbox is another delivery.
+        if not os.path.lexists(folder.input) and not move_once(
+            self._layout.inbox / os.fsdecode(batch.name), folder.input
+        ):
             shutil.rmtree(folder.root, ignore_errors=True)
             return self._record(batch, State.DONE, reason="taken out of the inbox before it was claimed")
         write_bytes(folder.manifest, msgspec.json.encode(batch))
@@ -110,15 +119,20 @@ class Steps:
         manifest, _ = read_manifest(self._layout.models, pin.version, pin.manifest_sha256)
         for path in (folder.parts, folder.logs):
             path.mkdir(mode=0o770, exist_ok=True)
-        path = folder.input
-        if os.fsdecode(batch.name).lower().endswith(".gz"):
-            path = folder.unpacked
-            unpack_gzip(folder.input, path, self._site.scoring.max_unpacked_bytes)
+        path = prepare_content(
+            folder.input,
+            os.fsdecode(batch.name),
+            folder.root,
+            self._layout.outbox,
+            self._site.scoring.max_unpacked_bytes,
+        )
         if len(os.fsencode(self._layout.result(batch.output, "predictions.csv").name)) > LONGEST_NAME:
             raise FileRefusedError("name_too_long", "The file's name is too long.", "Send it under a shorter name.")
         source = open_source(path, manifest.contract)
         plan = plan_chunks(source, self._site.scoring.chunk_bytes or self._choose_chunk_bytes(source.bytes))
-        batch_plan = BatchPlan(FORMAT, batch.id, plan, str(self._layout.models), pin, str(folder.parts))
+        batch_plan = BatchPlan(
+            FORMAT, batch.id, plan, str(self._layout.models), pin, str(folder.parts), self._site.scoring.echo
+        )
         write_bytes(folder.plan, msgspec.json.encode(batch_plan))
         return self._record(batch, State.PLANNED, rows=plan.rows, chunks=len(plan.chunks))
 
@@ -126,7 +140,7 @@ class Steps:
         try:
             with self._scheduler() as scheduler:
                 slots = len(scheduler.slots())
-        except SchedulerError:
+        except (DagSpecError, LoansError):
             slots = 1  # planning does not need the pool; submitting will wait for it
         return choose_chunk_bytes(size, slots)
 
@@ -173,26 +187,31 @@ class Steps:
                 self._state.event_log(batch.id),
                 batch.clusters[-1],
                 batch.retried or tuple(range(batch.chunks)),
+                batch.chunks,
             )
-            following = self._following[batch.id] = _Following(watch, -RECONCILE_SECONDS)
+            following = self._following[batch.id] = _Following(watch, -RECONCILE_SECONDS, {})
         watch = following.watch
         trusted = watch.hear()
         overdue = self._clock() - following.asked >= RECONCILE_SECONDS
         if watch.has_news or overdue or not trusted:
             watch.look_for_parts()
+            self._check_rejects(batch, following)
         verdict = judge_jobs(batch, watch.facts, self._site.scoring.attempts)
-        if verdict is Verdict.WAIT and (overdue or not trusted):
+        patience = RECONCILE_SECONDS if trusted else DISTRUST_SECONDS
+        if verdict is Verdict.WAIT and self._clock() - following.asked >= patience:
             following.asked = self._clock()
             with self._scheduler() as scheduler:
-                watch.reconcile(scheduler.job_states([batch.clusters[-1]]))
+                cluster = batch.clusters[-1]
+                watch.reconcile(scheduler.job_states([cluster]), cluster_queued=scheduler.is_queued(cluster))
             watch.look_for_parts()
+            self._check_rejects(batch, following)
             verdict = judge_jobs(batch, watch.facts, self._site.scoring.attempts)
         if verdict is Verdict.WAIT and watch.held:
             chunk, reason = next(iter(watch.held.items()))
             watch.last_words[chunk] = f"HTCondor held the job: {reason}"
             self._withdraw(batch, "a job was held")
         if verdict is Verdict.WAIT:
-            done = batch.chunks - len(set(watch.chunks) - watch.parts_there)
+            done = len(watch.parts_there)
             return batch if done == batch.chunks_done else self._record(batch, State.RUNNING, chunks_done=done)
         del self._following[batch.id]
         if verdict is Verdict.MERGE:
@@ -202,6 +221,24 @@ class Steps:
             _LOG.warning("%s: attempt %d left chunks unscored: %s", batch.id, batch.attempt, words)
             return self._record(batch, State.PLANNED)
         return self._fail(batch, f"The file could not be scored in {batch.attempt} attempts: {words}")
+
+    def _check_rejects(self, batch: Batch, following: _Following) -> None:
+        """Refuse the file as soon as its parts show too many rejects, before it uses the pool further."""
+        parts = self._layout.batch(batch.id).parts
+        for chunk in following.watch.parts_there - following.outcomes.keys():
+            path = name_part(parts, chunk).outcome
+            try:
+                outcome = read_outcome(path)
+            except ProofError as error:
+                _LOG.error("%s: %s", batch.id, error)
+                path.unlink(missing_ok=True)
+                outcome = None
+            if outcome is None:
+                following.watch.parts_there.discard(chunk)
+            else:
+                following.outcomes[chunk] = outcome
+        outcomes = [following.outcomes[chunk] for chunk in sorted(following.outcomes)]
+        check_reject_share(outcomes, batch.rows, self._site.scoring.max_reject_share, parts)
 
     def _last_words(self, batch: Batch, watch: JobWatch) -> str:
         """Say why chunks are missing: the job's own last line where there is one, else what HTCondor said."""
@@ -226,29 +263,50 @@ class Steps:
         plan = read_batch_plan(folder.plan)
         manifest, _ = read_manifest(self._layout.models, plan.model.version, plan.model.manifest_sha256)
         target = self._layout.results(batch.output)
-        receipt = publish_result(plan, content, _display(batch.name), manifest, target)
+        try:
+            receipt = publish_result(plan, content, show_name(os.fsdecode(batch.name)), manifest, target)
+        except ProofError as error:
+            return self._score_again(batch, plan, error)
         write_bytes(folder.receipt, target.receipt.read_bytes())
         _LOG.info("%s: %d rows scored, %d rejected, published", batch.id, receipt.scored, receipt.rejected)
         return self._record(batch, State.PUBLISHED, scored=receipt.scored, rejected=receipt.rejected)
+
+    def _score_again(self, batch: Batch, plan: BatchPlan, error: ProofError) -> Batch:
+        """Throw away the parts that are not what they should be; their chunks are due again."""
+        bad = find_bad_chunks(plan)
+        if not bad or batch.attempt >= self._site.scoring.attempts:
+            raise error
+        for chunk in bad:
+            name_part(Path(plan.parts), chunk).outcome.unlink(missing_ok=True)
+        _LOG.error("%s: %s", batch.id, error)
+        return self._record(batch, State.PLANNED, chunks_done=batch.chunks - len(bad))
 
     def _archive(self, batch: Batch) -> Batch:
         folder = self._layout.batch(batch.id)
         move_once(folder.input, self._layout.archived(batch.id, os.fsdecode(batch.name)))
         shutil.rmtree(folder.parts, ignore_errors=True)
-        folder.unpacked.unlink(missing_ok=True)
+        for content in folder.contents:
+            content.unlink(missing_ok=True)
         self._state.event_log(batch.id).unlink(missing_ok=True)
         return self._record(batch, State.DONE)
 
     def _set_aside(self, batch: Batch) -> Batch:
         """Explain first, move then: whoever sees the file in failed/ sees the reason."""
         folder = self._layout.batch(batch.id)
-        name = os.fsdecode(batch.name)
-        kept = batch.output + name[len(output_stem(name)) :]
-        text = f"{_display(batch.name)} was not scored.\n{batch.reason}\n(batch {batch.id})\n"
+        kept = failed_name(batch.output, os.fsdecode(batch.name), batch.id)
+        text = f"{show_name(os.fsdecode(batch.name))} was not scored.\n{batch.reason}\n(batch {batch.id})\n"
+        if batch.rows:
+            parts = [read_outcome(name_part(folder.parts, chunk).outcome) for chunk in range(batch.chunks)]
+            publish_rejects(
+                [outcome for outcome in parts if outcome is not None and outcome.rejected],
+                folder.parts,
+                self._layout.failed / shorten(output_stem(kept), ".rejects.csv"),
+            )
         write_bytes(self._layout.failed / shorten(kept, ".error.txt"), text.encode(errors="replace"))
         move_once(folder.input, self._layout.failed / kept)
         shutil.rmtree(folder.parts, ignore_errors=True)
-        folder.unpacked.unlink(missing_ok=True)
+        for content in folder.contents:
+            content.unlink(missing_ok=True)
         self._state.event_log(batch.id).unlink(missing_ok=True)
         _LOG.warning("%s: failed, the reason stands in failed/", batch.id)
         return self._record(batch, State.FAILED)
@@ -258,8 +316,3 @@ def _pinned(batch: Batch) -> Pin:
     if batch.model is None:
         raise LoansError(f"Batch {batch.id} was claimed without a model.")
     return batch.model
-
-
-def _display(name: bytes) -> str:
-    """Give a file's name as text; bytes that are not UTF-8 are shown as escapes."""
-    return name.decode(errors="backslashreplace")

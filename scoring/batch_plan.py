@@ -26,6 +26,14 @@ class BatchPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The pinned version."""
     parts: str
     """The folder for parts."""
+    echo: tuple[str, ...] = ()
+    """Further columns of the input that are echoed as text behind the predictions, where the file has them."""
+
+    @property
+    def echoed(self) -> tuple[str, ...]:
+        """The echoed columns that this file has, once each."""
+        header = self.plan.source.header
+        return tuple(name for name in dict.fromkeys(self.echo) if header.count(name) == 1)
 
     def chunk(self, number: int) -> Chunk:
         """Give a chunk by its number (0-based). Raises LoansError when there is none."""

@@ -20,7 +20,9 @@ from numpy.typing import NDArray
 from scoring.errors import FileRefusedError
 
 MAX_RECORD = 1 << 20
-"""Longest record, and longest physical line (bytes); a line beyond it refuses the file."""
+"""Longest record over several lines (bytes), and longest physical line (bytes before its line feed).
+
+A line beyond it refuses the file."""
 
 LF, CR, QUOTE = b'\n\r"'
 
@@ -57,14 +59,21 @@ def find_byte(array: NDArray[np.uint8], byte: int) -> NDArray[np.int64]:
 
 def cut_complete(buffer: bytes, *, final: bool) -> int:
     """Give the bytes of a quote-free buffer that belong to complete lines. Raises FileRefusedError for a huge line."""
-    consumed = len(buffer) if final else buffer.rfind(b"\n") + 1
-    if len(buffer) - consumed > MAX_RECORD:
-        raise_too_long()
-    return consumed
+    half = MAX_RECORD // 2
+    # Every line beyond the limit covers a whole window of half its size, wherever it starts.
+    if any(buffer.find(b"\n", at, at + half) < 0 for at in range(0, len(buffer) - half, half)):
+        refuse_long_lines(find_byte(np.frombuffer(buffer, np.uint8), LF), len(buffer))
+    return len(buffer) if final else buffer.rfind(b"\n") + 1
 
 
-def raise_too_long() -> None:
-    """Refuse a file with a line that no loan has. Raises FileRefusedError."""
+def refuse_long_lines(newlines: NDArray[np.int64], size: int) -> None:
+    """Refuse a file with a line that no loan has; `newlines` are the places of the line feeds in `size` bytes.
+
+    Raises FileRefusedError.
+    """
+    edges = np.concatenate([np.full(1, -1, np.int64), newlines, np.full(1, size, np.int64)])
+    if int(np.diff(edges).max()) - 1 <= MAX_RECORD:
+        return
     raise FileRefusedError(
         "line_too_long",
         f"The file has a line of more than {MAX_RECORD:,} bytes.",
@@ -101,8 +110,6 @@ def find_boundaries(
             if at < size and final:
                 found.append(np.array([size], np.int64))
                 at = size
-            elif size - at > MAX_RECORD:
-                raise_too_long()
             break
         stops, after = _take_regular(array, newlines, quotes, at, shape)
         found.append(stops)
@@ -196,21 +203,18 @@ def _walk(buffer: bytes, start: int, shape: Shape, *, final: bool) -> tuple[int,
     line_end = buffer.find(b"\n", start)
     line_stop = line_end + 1 if line_end >= 0 else len(buffer)
     if line_end < 0 and not final:
-        if len(buffer) - start > MAX_RECORD:
-            raise_too_long()
         return None
     if buffer.find(b'"', start, line_stop) < 0:
         return line_stop, False
     at, fields = start, 1
     separator = bytes([shape.separator])
-    limit = min(len(buffer), start + MAX_RECORD)
+    limit = min(len(buffer), start + MAX_RECORD + 1)
+    capped = limit == start + MAX_RECORD + 1
     while True:
         if buffer[at : at + 1] == b'"':
             close = _find_close(buffer, at + 1, limit)
             if close < 0:
-                if limit == len(buffer) and not final and limit < start + MAX_RECORD:
-                    return None
-                return line_stop, True
+                return (line_stop, True) if capped or final else None
             at = close + 1
             if buffer[at : at + 2] == b"\r\n":
                 at += 1
@@ -240,7 +244,7 @@ def _walk(buffer: bytes, start: int, shape: Shape, *, final: bool) -> tuple[int,
             return line_stop, True
         if next_line >= 0:
             return _accept(start, line_stop, next_line + 1, fields, shape)
-        if limit < len(buffer) or limit == start + MAX_RECORD:
+        if capped:
             return line_stop, True
         return _accept(start, line_stop, len(buffer), fields, shape) if final else None
 

@@ -4,6 +4,7 @@ Read from TOML for training; carried inside each published model from then on, s
 contract of the model that scores it.
 """
 
+import math
 from collections import Counter
 from enum import StrEnum
 from functools import cached_property
@@ -192,11 +193,13 @@ def _keeps_ascii(encoding: str) -> bool:
     """Tell whether an encoding is UTF-8, or one byte a character with ASCII where it belongs."""
     if encoding == "utf-8":
         return True
-    low = bytes(range(128))
     try:
-        if low.decode(encoding) != low.decode("ascii") or low.decode("ascii").encode(encoding) != low:
-            return False
-        return all(_is_plain(bytes([byte]), encoding) for byte in range(128, 256))
+        # Each byte alone: an encoding with shift sequences does not decode an escape without what follows.
+        low = all(
+            bytes([byte]).decode(encoding) == chr(byte) and chr(byte).encode(encoding) == bytes([byte])
+            for byte in range(128)
+        )
+        return low and all(_is_plain(bytes([byte]), encoding) for byte in range(128, 256))
     except (LookupError, UnicodeError):
         return False
 
@@ -222,6 +225,10 @@ def _column_problems(column: Column) -> list[str]:
     problems = []
     if not column.name:
         problems.append("a column has no name")
+    elif column.name != column.name.strip():
+        problems.append("its name has spaces around it, which no header can show")
+    if any(bound is not None and not math.isfinite(bound) for bound in (column.minimum, column.maximum)):
+        problems.append("a bound of its range is not a finite number")
     if column.role is Role.FEATURE and column.type is Type.TEXT:
         problems.append("a feature is a number, an integer or a category, not text")
     if column.type is Type.CATEGORY and column.role is not Role.TARGET and not column.categories:

@@ -18,6 +18,15 @@ class LoansError(Exception):
         return f"{self.what}\n{self.way_out}" if self.way_out else self.what
 
 
+def describe_defect(error: BaseException) -> str:
+    """Say of an unexpected error which it is and where it arose; its own text may quote a loan and is left out."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    place = "an unknown place" if trace is None else f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
+    return f"{type(error).__name__} at {place}"
+
+
 class FileRefusedError(LoansError):
     """A whole input file cannot be scored; `code` names the rule for programs."""
 

@@ -9,16 +9,18 @@ from blake3 import blake3
 
 from scoring.batch_plan import BatchPlan
 from scoring.errors import ProofError
-from scoring.part import Outcome, Sealed, name_part, read_outcome
+from scoring.part import Outcome, Sealed, name_part, read_outcome, seal_file
 from scoring.ranges import BLOCK
 
 
 def gather_outcomes(batch: BatchPlan) -> list[Outcome]:
     """Read the outcome of every chunk, in order, and check it against the plan.
 
-    Raises ProofError, all problems named at once, for a part that is missing or is not the planned one.
+    Raises ProofError, all problems named at once, for a plan with a gap or an overlap, or a part that is missing or is
+    not the planned one.
     """
-    outcomes, problems = [], find_plan_problems(batch)
+    _refuse(batch, find_plan_problems(batch))
+    outcomes, problems = [], []
     for chunk in batch.plan.chunks:
         outcome = read_outcome(name_part(Path(batch.parts), chunk.number).outcome)
         if outcome is None:
@@ -26,12 +28,39 @@ def gather_outcomes(batch: BatchPlan) -> list[Outcome]:
             continue
         problems += find_part_problems(batch, outcome, chunk.number)
         outcomes.append(outcome)
+    _refuse(batch, problems)
+    return outcomes
+
+
+def _refuse(batch: BatchPlan, problems: Sequence[str]) -> None:
     if problems:
         raise ProofError(
             f"The parts of batch {batch.batch} do not make up the plan: {'; '.join(problems[:20])}.",
-            "Nothing was published. The daemon scores the chunks that are named again.",
+            "Nothing was published. The chunks that are named have to be scored again.",
         )
-    return outcomes
+
+
+def find_bad_chunks(batch: BatchPlan) -> list[int]:
+    """Name the chunks (0-based) whose part is missing, unreadable, altered, or not the planned one.
+
+    Reads every part as a whole. Raises OSError as the storage does.
+    """
+    bad = []
+    for chunk in batch.plan.chunks:
+        files = name_part(Path(batch.parts), chunk.number)
+        try:
+            outcome = read_outcome(files.outcome)
+            sound = (
+                outcome is not None
+                and not find_part_problems(batch, outcome, chunk.number)
+                and seal_file(files.predictions) == outcome.predictions
+                and seal_file(files.rejects) == outcome.rejects
+            )
+        except (ProofError, FileNotFoundError):
+            sound = False
+        if not sound:
+            bad.append(chunk.number)
+    return bad
 
 
 def find_plan_problems(batch: BatchPlan) -> list[str]:

@@ -1,5 +1,6 @@
 """What scoring one chunk leaves behind: predictions, rejects, and an outcome that seals both."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -83,9 +84,10 @@ def seal_file(path: Path) -> Sealed:
     return Sealed(size, found.hexdigest())
 
 
-def prediction_columns(manifest: Manifest) -> list[str]:
-    """Name the columns of a model's predictions, in order."""
-    return [*(column.name for column in manifest.contract.ids), "row_number", "pd", "model_version"]
+def prediction_columns(manifest: Manifest, echoed: Sequence[str] = ()) -> list[str]:
+    """Name the columns of a model's predictions, in order; an echoed column never takes the name of one of ours."""
+    own = [*(column.name for column in manifest.contract.ids), "row_number", "pd", "model_version"]
+    return own + [f"{name} (input)" if name in own else name for name in echoed]
 
 
 def read_outcome(path: Path) -> Outcome | None:

@@ -85,7 +85,7 @@ def score_chunk(batch: BatchPlan, number: int, *, threads: int) -> Outcome:
     read, scored, rejected = blake3(), 0, 0
     with written_atomically(files.predictions) as predictions_file, written_atomically(files.rejects) as rejects_file:
         predictions, rejects = SealedWriter(predictions_file), SealedWriter(rejects_file)
-        blocks = read_loans(batch.plan.source, chunk, contract, on_bytes=read.update)
+        blocks = read_loans(batch.plan.source, chunk, contract, echo=batch.echoed, on_bytes=read.update)
         while True:
             with watch.stage("read"):
                 block = next(blocks, None)
@@ -146,6 +146,9 @@ def encode_predictions(
         pl.Series("pd", probabilities),
         pl.lit(model.manifest.version).alias("model_version"),
     )
+    if block.values.echo.width:
+        # An echoed column may have the name of one of ours; names are not written here.
+        frame = frame.hstack(block.values.echo.rename(lambda name: f"echo {name}"))
     lines = io.BytesIO()
     # Where no field of the input held a quote and fields are comma-separated, no id can need one.
     frame.write_csv(lines, include_header=False, quote_style="never" if block.bare else "necessary")

@@ -1,6 +1,6 @@
 """A byte range of a CSV file → blocks of typed loans and the records that were rejected. The only reader there is."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,14 +42,16 @@ def read_loans(
     contract: Contract,
     *,
     labelled: bool = False,
+    echo: Sequence[str] = (),
     on_bytes: Callable[[bytes], object] = len,
 ) -> Iterator[LoanBlock]:
     """Read the records of a chunk in order, block by block, in constant memory.
 
-    `on_bytes` is handed every byte of the range once, in order (for hashing). Raises FileRefusedError when a line is
-    too long to be a loan, ProofError when the range does not hold what was planned, OSError as the storage does.
+    `echo` names columns to keep as text. `on_bytes` is handed every byte of the range once, in order (for hashing).
+    Raises FileRefusedError when a line is too long to be a loan, ProofError when the range does not hold what was
+    planned, OSError as the storage does.
     """
-    reader = ValueReader(source, contract, labelled=labelled)
+    reader = ValueReader(source, contract, labelled=labelled, echo=echo)
     row, line = chunk.first_row, chunk.first_line
     for buffer, index in read_ranges(Path(source.path), chunk.start, chunk.stop, source.shape, on_bytes):
         block = _read_block(buffer, index, reader, source, row, line)

@@ -105,7 +105,7 @@ def publish_result(batch: BatchPlan, plan_bytes: bytes, name: str, manifest: Man
     with written_atomically(target.predictions) as predictions_file:
         predictions = join_files(
             [(part.predictions, outcome.predictions) for part, outcome in zip(parts, outcomes, strict=True)],
-            (",".join(map(quote_name, prediction_columns(manifest))) + "\n").encode(encoding),
+            (",".join(map(quote_name, prediction_columns(manifest, batch.echoed))) + "\n").encode(encoding),
             predictions_file,
         )
         with written_atomically(target.rejects) as rejects_file:

@@ -8,14 +8,13 @@ from numpy.typing import NDArray
 from scoring.boundaries import (
     CR,
     LF,
-    MAX_RECORD,
     QUOTE,
     Shape,
     count_byte,
     find_boundaries,
     find_byte,
     mark_quoted,
-    raise_too_long,
+    refuse_long_lines,
 )
 
 MAX_FIELD = 1 << 16
@@ -69,14 +68,13 @@ def index_records(buffer: bytes, shape: Shape, *, final: bool) -> Index:
     array = np.frombuffer(buffer, np.uint8)
     newlines = find_byte(array, LF)
     quotes = find_byte(array, QUOTE)
+    refuse_long_lines(newlines, len(buffer))
     stops, broken, consumed = find_boundaries(buffer, array, newlines, quotes, shape, final=final)
     starts = np.concatenate([np.zeros(1, np.int64), stops[:-1]]) if len(stops) else stops
     ends = stops.copy()
     if len(stops):
         ends -= array[ends - 1] == LF
         ends -= (ends > starts) & (array[np.maximum(ends - 1, 0)] == CR)
-        if int((stops - starts).max()) > MAX_RECORD + 2:
-            raise_too_long()
     verdicts = _judge(array, quotes, starts, stops, ends, broken, shape)
     _mark_text(buffer[:consumed], starts, verdicts, shape.encoding)
     lines = np.searchsorted(newlines, starts)
@@ -84,13 +82,9 @@ def index_records(buffer: bytes, shape: Shape, *, final: bool) -> Index:
 
 
 def _has_short_fields(buffer: bytes, shape: Shape) -> bool:
-    """Tell, by a look into each half of that size, that no field exceeds MAX_FIELD and no line MAX_RECORD."""
-    separator = bytes([shape.separator])
-    for size, mark in ((MAX_FIELD // 2, separator), (MAX_RECORD // 2, b"\n")):
-        for at in range(0, len(buffer) - size, size):
-            if buffer.find(mark, at, at + size) < 0:
-                return False
-    return True
+    """Tell, by a look into each half of that size, that no field exceeds MAX_FIELD."""
+    separator, half = bytes([shape.separator]), MAX_FIELD // 2
+    return all(buffer.find(separator, at, at + half) >= 0 for at in range(0, len(buffer) - half, half))
 
 
 def _stray_returns(array: NDArray[np.uint8]) -> NDArray[np.int64]:

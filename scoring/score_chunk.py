@@ -18,7 +18,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="scoring.score_chunk", description="Score one chunk of a planned batch.")
     parser.add_argument("--plan", type=Path, required=True, help="the batch's plan (JSON)")
     parser.add_argument("--chunk", type=int, required=True, help="the chunk's number in the plan (0-based)")
-    slot_threads = int(os.environ.get("OMP_NUM_THREADS", "1"))
+    slot = os.environ.get("OMP_NUM_THREADS", "")  # may be a list: one number for each level of nesting
+    slot_threads = int(slot) if slot.isdecimal() and int(slot) else 1
     parser.add_argument("--threads", type=int, default=slot_threads, help="threads to use: the slot's CPUs")
     options = parser.parse_args(arguments)
     # polars reads this once, when it is imported.
@@ -41,22 +42,16 @@ def _score(plan: Path, chunk: int, threads: int) -> None:
 
 def _leave_word(plan: Path, chunk: int, error: Exception) -> None:
     """Say why on stderr, without a word of the data: foreign errors may quote it."""
-    from scoring.errors import LoansError
+    from scoring.errors import LoansError, describe_defect
 
     if isinstance(error, LoansError):
         reason = error.what
     elif isinstance(error, OSError):
         reason = f"{error.strerror}: {error.filename or plan}"
     else:
-        reason = f"{type(error).__name__} at {_place(error)}"
+        reason = describe_defect(error)
+    reason = " ".join(reason.split())  # a path may hold line ends
     print(f"Chunk {chunk} failed on {socket.gethostname()}: {reason}", file=sys.stderr)  # noqa: T201
-
-
-def _place(error: Exception) -> str:
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return "unknown" if trace is None else f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
 
 
 if __name__ == "__main__":

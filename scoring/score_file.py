@@ -9,9 +9,11 @@ import msgspec
 from scoring.atomic import write_bytes
 from scoring.batch_plan import FORMAT, BatchPlan
 from scoring.chunks import plan_chunks
+from scoring.content import prepare_content
 from scoring.errors import FileRefusedError
 from scoring.pipeline import score_chunk
 from scoring.receipt import Published, Receipt, publish_result
+from scoring.refusal import check_reject_share, publish_rejects
 from scoring.registry import Pin, read_manifest
 from scoring.source import open_source
 
@@ -22,9 +24,20 @@ def name_results(output: Path) -> Published:
     return Published(output, output.with_name(f"{stem}.rejects.csv"), output.with_name(f"{stem}.receipt.json"))
 
 
-def score_file(path: Path, output: Path, models: Path, model: Pin, *, threads: int) -> Receipt:
+def score_file(
+    path: Path,
+    output: Path,
+    models: Path,
+    model: Pin,
+    *,
+    threads: int,
+    max_reject_share: float = 1.0,
+    max_unpacked_bytes: int = 1 << 40,
+    echo: tuple[str, ...] = (),
+) -> Receipt:
     """Score `path` into `output`, with rejects and a receipt beside it.
 
+    A file of which more than `max_reject_share` (0 to 1) is rejected is refused; its rejects appear all the same.
     Raises FileRefusedError, ModelError or ProofError with the reason in words; no predictions appear then.
     """
     manifest, _ = read_manifest(models, model.version, model.manifest_sha256)
@@ -32,15 +45,20 @@ def score_file(path: Path, output: Path, models: Path, model: Pin, *, threads: i
     results = name_results(output)
     if path in (results.predictions.resolve(), results.rejects.resolve(), results.receipt.resolve()):
         raise FileRefusedError("same_file", f"{path} would be overwritten by its own results.", "Name another -o.")
-    source = open_source(path, manifest.contract)
     parts = Path(tempfile.mkdtemp(prefix=".loans-", dir=output.resolve().parent))
     try:
+        content_path = prepare_content(path, path.name, parts, path.parent, max_unpacked_bytes)
+        source = open_source(content_path, manifest.contract)
         plan = plan_chunks(source, max(source.bytes, 1))
-        batch = BatchPlan(FORMAT, "local", plan, str(models), model, str(parts))
+        batch = BatchPlan(FORMAT, "local", plan, str(models), model, str(parts), echo)
         content = msgspec.json.encode(batch)
         write_bytes(parts / "plan.json", content)
-        for chunk in plan.chunks:
-            score_chunk(batch, chunk.number, threads=threads)
+        outcomes = [score_chunk(batch, chunk.number, threads=threads) for chunk in plan.chunks]
+        try:
+            check_reject_share(outcomes, plan.rows, max_reject_share, parts)
+        except FileRefusedError:
+            publish_rejects(outcomes, parts, results.rejects)
+            raise
         return publish_result(batch, content, path.name, manifest, results)
     finally:
         shutil.rmtree(parts, ignore_errors=True)

@@ -7,7 +7,7 @@ further texts for "missing"), so which of them was taken cannot be seen in the r
 """
 
 import codecs
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,6 +37,8 @@ class Values:
     """1 = default; None unless labels were asked for."""
     monitors: Mapping[str, NDArray[np.float32]]
     """Monitor columns that the file has: number or category code, NaN where there is no good value."""
+    echo: pl.DataFrame
+    """Echoed columns as text, verbatim; without columns where none is echoed."""
 
 
 @dataclass(frozen=True)
@@ -56,14 +58,15 @@ class BadValue:
 class ValueReader:
     """Reads the records of one source by one contract."""
 
-    def __init__(self, source: Source, contract: Contract, *, labelled: bool) -> None:
-        """Work out once which column of the file is which of the contract."""
+    def __init__(self, source: Source, contract: Contract, *, labelled: bool, echo: Sequence[str] = ()) -> None:
+        """Work out once which column of the file is which of the contract; `echo` names columns to keep as text."""
         place = {name: f"column_{number}" for number, name in enumerate(source.header, 1)}
         self._separator = source.separator
         self._encoding = source.encoding
         self._missing = list(contract.missing_texts)
         self._plain_missing = contract.missing_texts == ("",)
         self._ids = [(column.name, place[column.name]) for column in contract.ids]
+        self._echo = [(name, place[name]) for name in echo]
         self._features = [(column, place[column.name]) for column in contract.features]
         self._target = (contract.target, place[contract.target.name]) if labelled and contract.target else None
         # Monitor columns belong to evaluation: scoring does not spend time on them.
@@ -72,24 +75,26 @@ class ValueReader:
         )
         text = dict.fromkeys(place.values(), pl.String())
         self._text_schema: dict[str, pl.DataType] = {**text}
+        # A column that is echoed has to be read as text, so its file takes the careful way.
+        self._echoes_features = bool({name for _, name in self._echo} & {name for _, name in self._features})
         self._typed_schema = {**self._text_schema, **{name: _parsed(column) for column, name in self._features}}
-        id_names = [name for _, name in self._ids]
+        id_names = [name for _, name in self._ids + self._echo]
         feature_names = [name for _, name in self._features]
-        self._quick_columns = list(dict.fromkeys(id_names + feature_names))
         extra = [name for _, name in self._monitors] + ([self._target[1]] if self._target else [])
-        self._careful_columns = list(dict.fromkeys(self._quick_columns + extra))
+        self._careful_columns = list(dict.fromkeys(id_names + feature_names + extra))
 
     def read_quickly(self, records: bytes, *, quoted: bool) -> Values | None:
         """Read a buffer of regular records (see `records.is_regular`) as a whole, or None: take the careful way."""
-        if self._target is not None or not self._plain_missing:
+        if self._target is not None or not self._plain_missing or self._echoes_features:
             return None
         try:
-            frame = self._parse(records, self._typed_schema, self._quick_columns, quoted=quoted)
+            # Every column has to be parsed: only then does the parser refuse a record with too many fields.
+            frame = self._parse(records, self._typed_schema, list(self._typed_schema), quoted=quoted)
         except pl.exceptions.PolarsError:  # a value that does not parse, a record with too many fields
             return None
         if not all(frame.select(self._range_checks()).row(0)):
             return None
-        return Values(self._take_ids(frame), self._matrix(frame), None, {})
+        return Values(_take(frame, self._ids), self._matrix(frame), None, {}, _take(frame, self._echo))
 
     def read_carefully(self, records: bytes, *, quoted: bool) -> tuple[Values, list[BadValue]]:
         """Read well-formed records, with those that break the contract left out and explained."""
@@ -113,10 +118,11 @@ class ValueReader:
         for number, values in enumerate(feature_columns):
             features[:, number] = values
         accepted = Values(
-            self._take_ids(frame).filter(pl.Series(keep)),
+            _take(frame, self._ids).filter(pl.Series(keep)),
             np.ascontiguousarray(features[keep]),
             labels[keep].astype(np.uint8) if labels is not None else None,
             monitors,
+            _take(frame, self._echo).filter(pl.Series(keep)) if self._echo else pl.DataFrame(),
         )
         return accepted, [faults[record] for record in sorted(faults)]
 
@@ -140,9 +146,6 @@ class ValueReader:
             quote_char='"' if quoted else None,
         )
         return frame[1:] if hidden else frame
-
-    def _take_ids(self, frame: pl.DataFrame) -> pl.DataFrame:
-        return frame.select(pl.col(place).alias(name) for name, place in self._ids)
 
     def _range_checks(self) -> list[pl.Expr]:
         """Give one boolean per rule: true when no value of the whole column breaks it."""
@@ -198,6 +201,11 @@ class ValueReader:
                 values = numbers.astype(np.float32)
         values[missing] = np.nan
         return values, found
+
+
+def _take(frame: pl.DataFrame, columns: Sequence[tuple[str, str]]) -> pl.DataFrame:
+    """Give columns of text under their names in the file."""
+    return frame.select(pl.col(place).alias(name) for name, place in columns)
 
 
 def _parsed(column: Column) -> pl.DataType:

@@ -1,0 +1,57 @@
+"""When too many rows are rejected, the file is: what is wrong then is the file, and an analyst wants to hear it."""
+
+import csv
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from scoring.atomic import written_atomically
+from scoring.errors import FileRefusedError
+from scoring.merge import join_files
+from scoring.part import Outcome, Sealed, name_part
+from scoring.rejects import COLUMNS, HEADER
+
+_RULES_TOLD = 5
+
+
+def check_reject_share(outcomes: Sequence[Outcome], rows: int, share: float, parts: Path) -> None:
+    """Refuse a file of `rows` records when the parts that are there reject more than `share` of them already.
+
+    Raises FileRefusedError that tells the rules that were broken most, OSError as the storage does.
+    """
+    rejected = sum(outcome.rejected for outcome in outcomes)
+    if rejected <= share * rows:
+        return
+    read = sum(outcome.rows_in for outcome in outcomes)
+    so_far = "" if read == rows else f" after {read:,} of {rows:,} rows"
+    raise FileRefusedError(
+        "too_many_rejects",
+        f"{rejected:,} rows were rejected{so_far}, more than {share:.0%} of the file: {_tell_rules(outcomes, parts)}.",
+        "The rejects file beside this one tells each row. Mend the file and send it again.",
+    )
+
+
+def _tell_rules(outcomes: Sequence[Outcome], parts: Path) -> str:
+    counts: Counter[tuple[str, str]] = Counter()
+    first: dict[tuple[str, str], str] = {}
+    column, rule, line = (COLUMNS.index(name) for name in ("column", "rule", "line"))
+    for outcome in outcomes:
+        path = name_part(parts, outcome.chunk).rejects
+        with path.open(encoding="latin-1", newline="") as file:
+            for record in csv.reader(file):
+                key = (record[rule], record[column])
+                counts[key] += 1
+                first.setdefault(key, record[line])
+    told = [
+        f"{name}{f' in {where}' if where else ''} {count:,} times (first on line {first[name, where]})"
+        for (name, where), count in counts.most_common(_RULES_TOLD)
+    ]
+    return ", ".join(told)
+
+
+def publish_rejects(outcomes: Sequence[Outcome], parts: Path, target: Path) -> Sealed:
+    """Publish the rejects of the parts that are there. Raises ProofError or OSError as `join_files` does."""
+    with written_atomically(target) as file:
+        return join_files(
+            [(name_part(parts, outcome.chunk).rejects, outcome.rejects) for outcome in outcomes], HEADER, file
+        )
