@@ -29,6 +29,7 @@ GROWTH_ROWS = (200_000, 2_000_000, 20_000_000)
 POOL_ROWS = 10_000_000
 POOL_SLOTS = 2
 CORE = max(os.sched_getaffinity(0))
+TASKSET = shutil.which("taskset") or "taskset"
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Run:
 
 def measure(command: Sequence[str | Path], *, one_core: bool = True) -> Run:
     """Run a command; raise CalledProcessError when it fails."""
-    pinned = ["taskset", "-c", str(CORE)] if one_core else []
+    pinned = [TASKSET, "-c", str(CORE)] if one_core else []
     environment = {**os.environ, "POLARS_MAX_THREADS": "1"} if one_core else dict(os.environ)
     started = time.perf_counter()
     process = subprocess.Popen(
@@ -94,7 +95,9 @@ class Bench:
         for model in ("logistic", "boosting"):
             site = self.folder / f"site-{model}"
             if not site.exists():
-                measure([LOANS, "init", site / "root", "--site", self.site(model, make=True), "--state", site / "state"])
+                measure(
+                    [LOANS, "init", site / "root", "--site", self.site(model, make=True), "--state", site / "state"]
+                )
                 shutil.rmtree(site / "root" / "models")
                 shutil.copytree(self.folder / model, site / "root" / "models")
 
@@ -115,9 +118,9 @@ class Bench:
         lines = [
             f"## One core, CSV in, CSV out, {RIVAL_ROWS:,} loans",
             "",
-            "Whole processes, imports included. `floor` is bare polars `read_csv` → float32 matrix → onnxruntime →",
-            "`write_csv`, without validation, ids as text, rejects or proof (`benchmarks/floor.py`). `pandas` is pandas",
-            "and the same pipeline as a scikit-learn pickle (`benchmarks/pandas_pickle.py`).",
+            "Whole processes, imports included. `floor` is bare polars: `read_csv`, float32 matrix, onnxruntime,",
+            "`write_csv`, without validation or proof (`benchmarks/floor.py`). `pandas` is pandas and the same",
+            "pipeline as a scikit-learn pickle (`benchmarks/pandas_pickle.py`).",
             "",
             "| model | program | seconds | peak memory | time against floor | against pandas |",
             "| --- | --- | --- | --- | --- | --- |",
@@ -142,7 +145,7 @@ class Bench:
                 lines.append(
                     f"| {model} | {name} | {run.seconds:.2f} | {run.peak_mb:.0f} MB "
                     f"| {run.seconds / medians['floor'].seconds:.2f} "
-                    f"| {medians['pandas'].seconds / run.seconds:.1f} × faster |"
+                    f"| {medians['pandas'].seconds / run.seconds:.1f} times faster |"
                 )
         return [*lines, "", *self._stages()]
 
@@ -192,7 +195,7 @@ class Bench:
         lines = ["## Planning, one core, file in the page cache", "", "| file | GB/s |", "| --- | --- |"]
         for name, path in (("no quotes", plain), ("every field quoted", quoted)):
             ended = subprocess.run(
-                ["taskset", "-c", str(CORE), sys.executable, "-c", code, path],
+                [TASKSET, "-c", str(CORE), sys.executable, "-c", code, path],
                 check=True,
                 capture_output=True,
                 text=True,
@@ -226,7 +229,7 @@ class Bench:
             f"## {POOL_ROWS:,} loans through the pool, {POOL_SLOTS} slots, logistic",
             "",
             f"`loans score` on one core: {single.seconds:.1f} s. Through the daemon and HTCondor, from drop to",
-            f"publication: {seconds:.1f} s (1.3 × one-core time / {POOL_SLOTS} + 5 s = {bound:.1f} s).",
+            f"publication: {seconds:.1f} s (1.3 times one-core time / {POOL_SLOTS} + 5 s = {bound:.1f} s).",
             "",
         ]
 
@@ -242,8 +245,6 @@ class Bench:
                 raise TimeoutError(f"{name} was not published; see watch.log")
             time.sleep(0.02)
         return time.monotonic() - started
-
-
 
     def others(self) -> list[str]:
         """Run Ray Data and Spark where they are installed."""
@@ -265,7 +266,11 @@ class Bench:
 def describe_machine() -> list[str]:
     """Tell what was measured on."""
     processor = next(
-        (line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
+        (
+            line.partition(":")[2].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if "model name" in line
+        ),
         platform.machine(),
     )
     names = ("polars", "onnxruntime", "numpy", "scikit-learn", "pandas", "blake3")
@@ -275,8 +280,8 @@ def describe_machine() -> list[str]:
         "",
         "Written by `make bench`; every figure was measured in that one run.",
         "",
-        f"Machine: {processor}, {len(os.sched_getaffinity(0))} cores, Linux {platform.release()}. Python "
-        f"{platform.python_version()}, {packages}. {time.strftime('%Y-%m-%d')}.",
+        f"Machine: {processor}, {len(os.sched_getaffinity(0))} cores, Linux {platform.release()}.",
+        f"Python {platform.python_version()}, {packages}. {time.strftime('%Y-%m-%d')}.",
         "",
     ]
 

@@ -27,14 +27,14 @@ def init(
     import shutil
 
     from dag_specs.submit_language import check_path
-    from inbox_watcher.config import default_state, write_site
+    from inbox_watcher.config import default_state, refuse_existing, write_site
     from inbox_watcher.layout import Layout
     from scoring.contract import REFERENCE
 
     root = root.expanduser().resolve()
     check_path(root, "shared tree")
     local = (state.expanduser() if state else default_state(root)).absolute()
-    write_site(site, root, local)
+    refuse_existing(site)
     layout = Layout(root)
     os.umask(0o007)
     for folder in layout.folders:
@@ -42,6 +42,7 @@ def init(
     local.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not layout.contract.exists():
         shutil.copyfile(REFERENCE, layout.contract)
+    write_site(site, root, local)
     if json:
         print_json({"root": str(root), "state": str(local), "site": str(site.absolute())})
         return

@@ -21,15 +21,21 @@ def list_models(site: SiteOption = DEFAULT_SITE, json: JsonOption = False) -> No
 
     from inbox_watcher.config import load_site
     from inbox_watcher.layout import Layout
+    from scoring.errors import ModelError
     from scoring.registry import list_versions, read_manifest, read_promotion
 
     models = Layout(Path(load_site(site).root)).models
     promotion = read_promotion(models)
     current = promotion.pin.version if promotion else None
-    manifests = [read_manifest(models, version)[0] for version in list_versions(models)]
+    manifests, broken = [], {}
+    for version in list_versions(models):
+        try:
+            manifests.append(read_manifest(models, version)[0])
+        except ModelError as error:
+            broken[version] = error.what
     if json:
-        print_json({"production": current, "versions": manifests})
-        return
+        print_json({"production": current, "versions": manifests, "broken": broken})
+        raise typer.Exit(1 if broken else 0)
     table = Table(Column("version", no_wrap=True), "candidate", "published", "AUC", "in production", box=SIMPLE)
     for manifest in manifests:
         auc = manifest.metrics.get(manifest.candidate, {}).get("auc")
@@ -41,6 +47,10 @@ def list_models(site: SiteOption = DEFAULT_SITE, json: JsonOption = False) -> No
             "yes" if manifest.version == current else "",
         )
     console().print(table)
+    for problem in broken.values():
+        say(problem)
+    if broken:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -13,12 +13,14 @@ SiteOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document for programs.")]
 
+_WIDE = 10_000
+
 DEFAULT_SITE = Path("loans.toml")
 
 
 def console() -> Console:
-    """Give a console on stdout that never wraps what is piped."""
-    return Console(soft_wrap=not sys.stdout.isatty(), highlight=False)
+    """Give a console on stdout; what is piped is never wrapped or cut."""
+    return Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=_WIDE)
 
 
 def say(message: str) -> None:

@@ -75,10 +75,10 @@ def _table(batches: "list[Batch]") -> "Table":
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=SIMPLE)
-    table.add_column("batch", no_wrap=True)
-    table.add_column("file", overflow="fold")
-    for name in ("state", "chunks", "rows", "rejected", "since"):
+    table = Table(box=SIMPLE, pad_edge=False)
+    table.add_column("batch", no_wrap=True, min_width=22)
+    table.add_column("file", overflow="fold", min_width=8)
+    for name in ("state", "chunks", "rows", "rejected"):
         table.add_column(name, no_wrap=True)
     for batch in batches:
         table.add_row(
@@ -88,6 +88,5 @@ def _table(batches: "list[Batch]") -> "Table":
             f"{batch.chunks_done}/{batch.chunks}" if batch.chunks else "",
             str(batch.rows or ""),
             str(batch.rejected) if batch.scored or batch.rejected else "",
-            batch.updated,
         )
     return table

@@ -149,13 +149,19 @@ def default_state(root: Path) -> Path:
     return home / "condor-loan-scoring" / "sites" / f"{root.name or 'root'}-{unique}"
 
 
+def refuse_existing(path: Path) -> None:
+    """Raise LoansError when there is a site file already."""
+    if os.path.lexists(path):
+        raise LoansError(f"{path} exists already and was left alone.", "Name another file with --site.")
+
+
 def write_site(path: Path, root: Path, state: Path) -> None:
     """Write a commented site file. Raises LoansError when there is one already."""
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(_TEMPLATE.format(root=_quote(root), state=_quote(state)))
-    except FileExistsError as error:
-        raise LoansError(f"{path} exists already and was left alone.", "Name another file with --site.") from error
+    except FileExistsError:
+        refuse_existing(path)
     except OSError as error:
         raise LoansError(f"The site file {path} cannot be written: {error.strerror}.") from error
 

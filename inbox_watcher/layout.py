@@ -9,6 +9,8 @@ from scoring.receipt import Published
 SUFFIXES = (".csv", ".csv.gz")
 """What may be dropped into the inbox (compared without regard to case)."""
 
+_LONGEST_KIND = ".rejects.csv"
+
 LONGEST_NAME = 255
 """Bytes that a file name may have on the filesystems that matter."""
 
@@ -197,9 +199,10 @@ def failed_name(output: str, name: str, batch_id: str) -> str:
     """Name a file in failed/: its output name and its own ending, or, where that is too long, cut and made unique."""
     suffix = show_name(name)[len(output_stem(name)) :]
     kept = output + suffix
-    if len(kept.encode()) + len(".error.txt") <= LONGEST_NAME:
+    if len(kept.encode()) + len(_LONGEST_KIND) <= LONGEST_NAME:
         return kept
-    return shorten(shorten(output, "")[: LONGEST_NAME // 2], f"...{batch_id}{suffix}")
+    ending = f"...{batch_id}{suffix}"
+    return shorten(output, ending + _LONGEST_KIND).removesuffix(_LONGEST_KIND)
 
 
 def shorten(name: str, suffix: str) -> str:

@@ -59,7 +59,7 @@ class Watcher:
         self._busy: dict[str, Future[Batch]] = {}
         self._pauses: dict[str, tuple[float, float]] = {}
         self._listed = -site.inbox.rescan_seconds
-        self._told: set[str] = set()
+        self._told = _Told()
 
     def stop(self) -> None:
         """Ask the daemon to end; safe from a signal handler."""
@@ -115,8 +115,10 @@ class Watcher:
         try:
             listing = list_inbox(str(self._layout.inbox))
         except OSError as error:
-            self._tell_once(f"the inbox cannot be listed: {error.strerror}")
+            self._told.tell("inbox", f"the inbox cannot be listed: {error.strerror}")
             return
+        self._told.settle("inbox")
+        self._told.forget_absent({show_name(sighting.name) for sighting in listing})
         claimed = {os.fsdecode(batch.name) for batch in self._active.values() if batch.state is State.CLAIMING}
         wanted = [sighting for sighting in listing if sighting.name not in claimed and self._is_sound(sighting)]
         ready = self._arrivals.take_ready(wanted, self._listed, moved_in)
@@ -125,25 +127,27 @@ class Watcher:
         try:
             promotion = read_promotion(self._layout.models)
         except ModelError as error:
-            self._tell_once(error.what)
+            self._told.tell("model", error.what)
             return
         if promotion is None:
-            self._tell_once(f"{len(ready)} file(s) wait: no model is in production; `loans retrain` makes one")
+            self._told.tell("model", f"{len(ready)} file(s) wait: no model is in production; `loans retrain` makes one")
             return
+        self._told.settle("model")
         for sighting in ready:
             try:
                 self._open(sighting.name, promotion.pin)
+                self._told.settle("journal")
             except (OSError, StorageError) as error:
-                self._tell_once(f"a file cannot be taken in: {error}")
+                self._told.tell("journal", f"a file cannot be taken in: {error}")
                 return  # it is still in the inbox, and is seen again at the next listing
 
     def _is_sound(self, sighting: Sighting) -> bool:
         shown = show_name(sighting.name)
         if not sighting.regular:
-            self._tell_once(f"{shown!r} in the inbox is no plain file with one name; it is left alone")
+            self._told.tell(shown, f"{shown!r} in the inbox is no plain file with one name; it is left alone")
             return False
         if not is_wanted(sighting.name):
-            self._tell_once(f"{shown!r} in the inbox is neither .csv nor .csv.gz; it is left alone")
+            self._told.tell(shown, f"{shown!r} in the inbox is neither .csv nor .csv.gz; it is left alone")
             return False
         return True
 
@@ -220,10 +224,27 @@ class Watcher:
                 self._pool = self._connect()
             yield self._pool
 
-    def _tell_once(self, message: str) -> None:
-        if message not in self._told:
-            self._told.add(message)
+
+class _Told:
+    """Says a trouble once, and again only when it comes back after it was over."""
+
+    def __init__(self) -> None:
+        self._standing: dict[str, str] = {}
+
+    def tell(self, subject: str, message: str) -> None:
+        """Say what is wrong with a subject, unless just that was said last."""
+        if self._standing.get(subject) != message:
+            self._standing[subject] = message
             _LOG.warning("%s", message)
+
+    def settle(self, subject: str) -> None:
+        """Take note that nothing is wrong with a subject any more."""
+        self._standing.pop(subject, None)
+
+    def forget_absent(self, names: set[str]) -> None:
+        """Forget the files of the inbox that are gone."""
+        for subject in set(self._standing) - names - {"inbox", "model", "journal"}:
+            del self._standing[subject]
 
 
 def _wait_quietly(future: Future[Batch], seconds: float) -> None:

@@ -27,7 +27,7 @@ from scoring.batch_plan import FORMAT, BatchPlan, read_batch_plan
 from scoring.chunks import plan_chunks
 from scoring.content import prepare_content
 from scoring.errors import FileRefusedError, LoansError, ModelError, ProofError
-from scoring.merge import find_bad_chunks
+from scoring.merge import find_bad_chunks, gather_outcomes, gather_sound
 from scoring.part import Outcome, name_part, read_outcome
 from scoring.receipt import publish_result
 from scoring.refusal import check_reject_share, publish_rejects
@@ -264,6 +264,7 @@ class Steps:
         manifest, _ = read_manifest(self._layout.models, plan.model.version, plan.model.manifest_sha256)
         target = self._layout.results(batch.output)
         try:
+            check_reject_share(gather_outcomes(plan), plan.plan.rows, self._site.scoring.max_reject_share, folder.parts)
             receipt = publish_result(plan, content, show_name(os.fsdecode(batch.name)), manifest, target)
         except ProofError as error:
             return self._score_again(batch, plan, error)
@@ -295,13 +296,9 @@ class Steps:
         folder = self._layout.batch(batch.id)
         kept = failed_name(batch.output, os.fsdecode(batch.name), batch.id)
         text = f"{show_name(os.fsdecode(batch.name))} was not scored.\n{batch.reason}\n(batch {batch.id})\n"
-        if batch.rows:
-            parts = [read_outcome(name_part(folder.parts, chunk).outcome) for chunk in range(batch.chunks)]
-            publish_rejects(
-                [outcome for outcome in parts if outcome is not None and outcome.rejected],
-                folder.parts,
-                self._layout.failed / shorten(output_stem(kept), ".rejects.csv"),
-            )
+        sound = [outcome for outcome in gather_sound(batch.chunks, folder.parts) if outcome.rejected]
+        if sound:
+            publish_rejects(sound, folder.parts, self._layout.failed / shorten(output_stem(kept), ".rejects.csv"))
         write_bytes(self._layout.failed / shorten(kept, ".error.txt"), text.encode(errors="replace"))
         move_once(folder.input, self._layout.failed / kept)
         shutil.rmtree(folder.parts, ignore_errors=True)

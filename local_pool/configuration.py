@@ -5,6 +5,9 @@ Decisions, with what was measured on two cores shared with other work:
 - **One partitionable slot with a core per job**, not a static slot per core.  A static slot holds a
   fixed share of the memory, and a job that asks for more stays idle for ever: with 8 cores and
   16 GB that would be every job of 2 GB.  Starting is as fast (0.04 s on an idle pool, both ways).
+- **A job gets at least its cores' share of the memory**, so that a claim that is kept fits the next
+  job whatever that asks for.  With slots of just the size asked for, a job of another size waited
+  21 s for claims that were kept for 20 s; with shares it starts in 0.05 s.
 - **Claims are kept for two seconds** after a job, unless the job says otherwise.  When a claim is
   given back, the collector learns of it one or two seconds later, and a job submitted meanwhile
   waits for that.  Kept, the next job starts in 0.03 s instead of 2.05 s, and 200 empty jobs take
@@ -39,6 +42,8 @@ def marker_of(paths: PoolPaths) -> str:
 
 _KEEP_CLAIM_SECONDS = 2
 _LEASE_SECONDS = 60
+_CORES_SHARE_OF_MEMORY = "max({ quantize(RequestMemory, {128}), RequestCpus * TotalSlotMemory / TotalSlotCpus })"
+_DISK_KIB = 256 * 1024
 _Value = str | int | bool | Path
 _Section = tuple[str, list[tuple[str, _Value]]]
 
@@ -188,7 +193,7 @@ def _security(paths: PoolPaths, settings: PoolSettings) -> _Section:
 
 def _slots(settings: PoolSettings) -> _Section:
     return (
-        "One partitionable slot: a core and the memory it asks for to each job.",
+        "One partitionable slot: to each job a core and that core's share of the memory, or what it asks for.",
         [
             ("NUM_CPUS", settings.slots),
             ("MEMORY", settings.memory_mb),
@@ -196,6 +201,8 @@ def _slots(settings: PoolSettings) -> _Section:
             ("NUM_SLOTS_TYPE_1", 1),
             ("SLOT_TYPE_1", "100%"),
             ("SLOT_TYPE_1_PARTITIONABLE", True),
+            ("MODIFY_REQUEST_EXPR_REQUESTMEMORY", _CORES_SHARE_OF_MEMORY),
+            ("MODIFY_REQUEST_EXPR_REQUESTDISK", f"max({{ RequestDisk, {_DISK_KIB} * RequestCpus }})"),
             ("START", True),
             ("SUSPEND", False),
             ("PREEMPT", False),

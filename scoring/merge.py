@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -38,6 +39,21 @@ def _refuse(batch: BatchPlan, problems: Sequence[str]) -> None:
             f"The parts of batch {batch.batch} do not make up the plan: {'; '.join(problems[:20])}.",
             "Nothing was published. The chunks that are named have to be scored again.",
         )
+
+
+def gather_sound(chunks: int, parts: Path) -> list[Outcome]:
+    """Give the outcomes of those of a batch's chunks whose part is there and unaltered, in order.
+
+    Raises OSError as the storage does.
+    """
+    sound = []
+    for number in range(chunks):
+        files = name_part(parts, number)
+        with suppress(ProofError, FileNotFoundError):
+            outcome = read_outcome(files.outcome)
+            if outcome is not None and seal_file(files.rejects) == outcome.rejects:
+                sound.append(outcome)
+    return sound
 
 
 def find_bad_chunks(batch: BatchPlan) -> list[int]:

@@ -12,6 +12,7 @@ from scoring.part import Outcome, Sealed, name_part
 from scoring.rejects import COLUMNS, HEADER
 
 _RULES_TOLD = 5
+_FIELD_LIMIT = 1 << 31
 
 
 def check_reject_share(outcomes: Sequence[Outcome], rows: int, share: float, parts: Path) -> None:
@@ -34,6 +35,7 @@ def check_reject_share(outcomes: Sequence[Outcome], rows: int, share: float, par
 def _tell_rules(outcomes: Sequence[Outcome], parts: Path) -> str:
     counts: Counter[tuple[str, str]] = Counter()
     first: dict[tuple[str, str], str] = {}
+    csv.field_size_limit(_FIELD_LIMIT)
     column, rule, line = (COLUMNS.index(name) for name in ("column", "rule", "line"))
     for outcome in outcomes:
         path = name_part(parts, outcome.chunk).rejects

@@ -54,6 +54,8 @@ def verify_result(content: Path, receipt: Receipt, results: Published, models: P
         problem = "" if rows == receipt.rows_in else f"{rows} records were counted, the receipt says {receipt.rows_in}"
     except ProofError as error:
         problem = error.what
+    except FileNotFoundError as error:
+        problem = f"{error.filename} is missing"
     except (csv.Error, ValueError, IndexError, StopIteration) as error:
         problem = f"the files do not read as a result: {type(error).__name__}"
     return [*checks, Check("every record once, in order", problem)]

@@ -4,14 +4,13 @@ import secrets
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from dag_specs.errors import DagSpecError
 from dag_specs.event_log import EventLog, create_log
 from dag_specs.events import EventKind
-from dag_specs.jobs import JobId, Scheduler, Slot, count_places, round_memory
-from dag_specs.scoring_cluster import DISK_MB
+from dag_specs.jobs import JobId, Scheduler, Slot, count_places
 from dag_specs.training_dag import DagNode, TrainingDag, dagman_settings, describe_dag, describe_nodes
 from scoring.atomic import write_bytes
 from scoring.contract import Contract
@@ -114,7 +113,7 @@ def retrain(
     try:
         slots = scheduler.slots()
         request = plan_run(order, slots)
-        nodes = tuple(_in_steps(node) for node in plan_nodes(request))
+        nodes = plan_nodes(request)
         _check_places(nodes, slots)
         logs = _write_run(order, request, nodes)
         submitted = time.monotonic()
@@ -148,11 +147,6 @@ def plan_run(order: RetrainOrder, slots: tuple[Slot, ...]) -> RunRequest:
         seed=order.seed,
         threads=order.threads,
     )
-
-
-def _in_steps(node: Node) -> Node:
-    """Let a node ask for one of few sizes, so that it fits the claims that nodes and chunks before it left."""
-    return replace(node, memory_mb=round_memory(node.memory_mb), disk_mb=max(node.disk_mb, DISK_MB))
 
 
 def _check_places(nodes: tuple[Node, ...], slots: tuple[Slot, ...]) -> None:

@@ -29,11 +29,12 @@ def linear_graph(features: int) -> bytes:
         "linear",
         [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, [None, features])],
         [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, [None, 1])],
-        [numpy_helper.from_array(weights, "weights"), numpy_helper.from_array(np.float32(0), "zero")],
+        [numpy_helper.from_array(weights, "weights"), numpy_helper.from_array(np.array(0, np.float32), "zero")],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     onnx.checker.check_model(model)
-    return model.SerializeToString()
+    content: bytes = model.SerializeToString()
+    return content
 
 
 def _golden_rows(features: int) -> NDArray[np.float32]:

@@ -20,7 +20,7 @@ def _try_quoted(data: bytes, start: int, separator: int, width: int) -> int | No
                     break
             at += 1
             rest = data[at : at + 2]
-            if not (at == len(data) or rest[0] in (separator, 0x0A) or rest == b"\r\n" or (rest == b"\r")):
+            if not (at == len(data) or rest[0] in (separator, 0x0A) or rest in {b"\r\n", b"\r"}):
                 return None
             if rest[:1] == b"\r":
                 at += 1

@@ -1,0 +1,83 @@
+"""What the tests of single steps share: a batch, a journal that dies, and a daemon that remembers nothing."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Protocol
+
+from dag_specs.jobs import Scheduler
+from inbox_watcher.batch import FINAL, Batch
+from inbox_watcher.config import Site
+from inbox_watcher.journal import Journal
+from inbox_watcher.layout import Layout
+from inbox_watcher.steps import Steps
+
+ID = "20261122-150801-3f9a2c"
+
+
+NAME = "Mai crédits.csv"
+
+
+Drop = Callable[..., bytes]
+
+
+class OpenBatch(Protocol):
+    """How a test turns a file in the inbox into a batch."""
+
+    def __call__(self, name: str = NAME, batch_id: str = ID, output: str | None = None) -> Batch:
+        """Write a batch that is about to be claimed into the journal."""
+
+
+class KilledError(BaseException):
+    """Stands for `kill -9`: nothing catches it."""
+
+
+class DyingJournal(Journal):
+    """A journal whose process is killed at one of its entries, just before or just after it is on disk."""
+
+    def __init__(self, path: Path, entry: int, *, written: bool) -> None:
+        """Die at the `entry`-th record (1-based)."""
+        super().__init__(path)
+        self._left, self._written = entry, written
+
+    def record(self, batch: Batch) -> Batch:
+        """Write, and die when it is time."""
+        self._left -= 1
+        if self._left == 0 and not self._written:
+            raise KilledError
+        super().record(batch)
+        if self._left == 0:
+            raise KilledError
+        return batch
+
+
+def go_on(site: Site, journal: Journal, pool: Scheduler, *, clock: Callable[[], float] | None = None) -> Batch:
+    """Take every open batch to its end, each step with a daemon that remembers nothing; give the last one."""
+    batch = None
+    for _ in range(40):
+        still_open = journal.open_batches()
+        if not still_open:
+            break
+        steps = Steps(site, journal, lambda: nullcontext(pool), *([clock] if clock else []))
+        batch = steps.take(still_open[0])
+    assert batch is not None
+    assert batch.state in FINAL, batch
+    return batch
+
+
+def outcome_of(layout: Layout) -> dict[str, str]:
+    """Tell what stands where people look, by content; receipts by what does not depend on time and batch id."""
+    found = {}
+    for folder in (layout.inbox, layout.outbox, layout.failed, layout.archive):
+        for path in sorted(folder.rglob("*")):
+            if path.is_dir():
+                continue
+            content = path.read_bytes()
+            if path.name.endswith(".receipt.json"):
+                receipt = json.loads(content)
+                kept = ("name", "input", "rows_in", "scored", "rejected", "predictions", "rejects", "model")
+                content = json.dumps([receipt[name] for name in kept]).encode()
+            found[path.relative_to(layout.root).as_posix()] = hashlib.sha256(content).hexdigest()
+    return found

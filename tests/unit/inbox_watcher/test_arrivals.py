@@ -1,0 +1,143 @@
+"""Which files in the inbox are complete: a real folder, and a clock that the test turns."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from inbox_watcher.arrivals import Arrivals, is_left_alone, is_wanted, list_inbox
+
+SETTLE = 5.0
+
+
+def ready_names(arrivals: Arrivals, folder: Path, now: float, moved_in: tuple[str, ...] = ()) -> list[str]:
+    """Name the files that are ready, of those that the daemon would score."""
+    listing = [sighting for sighting in list_inbox(str(folder)) if sighting.regular]
+    return [sighting.name for sighting in arrivals.take_ready(listing, now, moved_in)]
+
+
+def test_a_file_is_ready_when_it_stood_still(tmp_path: Path) -> None:
+    """A file that does not change is ready after the settle time, not before, and is given once."""
+    arrivals = Arrivals(SETTLE)
+    (tmp_path / "loans.csv").write_bytes(b"id\n1\n")
+    assert ready_names(arrivals, tmp_path, 100.0) == []
+    assert ready_names(arrivals, tmp_path, 104.9) == []
+    assert arrivals.waiting == 1
+    assert ready_names(arrivals, tmp_path, 105.0) == ["loans.csv"]
+    assert arrivals.waiting == 0
+
+
+def test_a_file_that_grows_is_waited_for(tmp_path: Path) -> None:
+    """A half-written file is not ready while it grows, however long that takes, and only then settles."""
+    arrivals = Arrivals(SETTLE)
+    path = tmp_path / "loans.csv"
+    for moment in range(100, 160, 4):
+        with path.open("ab") as file:
+            file.write(b"1,2,3\n")
+        assert ready_names(arrivals, tmp_path, float(moment)) == []
+    assert ready_names(arrivals, tmp_path, 160.9) == []
+    assert ready_names(arrivals, tmp_path, 161.0) == ["loans.csv"]
+
+
+def test_a_rewrite_of_the_same_size_counts_as_change(tmp_path: Path) -> None:
+    """Other bytes, or another file under the same name, start the wait again even if the size is the same."""
+    arrivals = Arrivals(SETTLE)
+    path = tmp_path / "loans.csv"
+    path.write_bytes(b"id\n1\n")
+    os.utime(path, ns=(10**18, os.stat(path).st_ctime_ns))
+    assert ready_names(arrivals, tmp_path, 100.0) == []
+    other = tmp_path / ".other"
+    other.write_bytes(b"id\n2\n")
+    os.utime(other, ns=(10**18, os.stat(path).st_mtime_ns))
+    other.rename(path)
+    assert ready_names(arrivals, tmp_path, 105.0) == []
+    assert ready_names(arrivals, tmp_path, 110.0) == ["loans.csv"]
+
+
+def test_a_file_renamed_here_is_ready_at_once(tmp_path: Path) -> None:
+    """A file that the watcher saw being renamed into its name is complete: nobody renames what he still writes."""
+    arrivals = Arrivals(SETTLE)
+    path = tmp_path / "loans.csv.part"
+    path.write_bytes(b"id\n1\n")
+    assert ready_names(arrivals, tmp_path, 100.0) == []
+    path.rename(tmp_path / "loans.csv")
+    assert ready_names(arrivals, tmp_path, 100.1, ("loans.csv",)) == ["loans.csv"]
+
+
+def test_a_file_whose_name_is_younger_than_its_content_is_ready_at_once(tmp_path: Path) -> None:
+    """A file that was written long ago and moved here is ready in the first listing, without the watcher's word."""
+    path = tmp_path / ".loans"
+    path.write_bytes(b"id\n1\n")
+    written = os.stat(path).st_mtime_ns - 60 * 10**9
+    os.utime(path, ns=(written, written))
+    path.rename(tmp_path / "loans.csv")
+    assert ready_names(Arrivals(SETTLE), tmp_path, 100.0) == ["loans.csv"]
+
+
+def test_a_word_on_another_file_makes_none_ready(tmp_path: Path) -> None:
+    """That one file was renamed here says nothing of its neighbour."""
+    arrivals = Arrivals(SETTLE)
+    (tmp_path / "half.csv").write_bytes(b"id\n")
+    assert ready_names(arrivals, tmp_path, 100.0, ("whole.csv",)) == []
+
+
+def test_a_file_that_was_taken_back_is_forgotten(tmp_path: Path) -> None:
+    """A file that disappears and comes again has to settle again."""
+    arrivals = Arrivals(SETTLE)
+    path = tmp_path / "loans.csv"
+    path.write_bytes(b"id\n1\n")
+    assert ready_names(arrivals, tmp_path, 100.0) == []
+    kept = path.rename(tmp_path / ".kept")
+    assert ready_names(arrivals, tmp_path, 103.0) == []
+    assert arrivals.waiting == 0
+    kept.rename(path)
+    assert ready_names(arrivals, tmp_path, 106.0) == []
+
+
+def test_what_is_no_plain_file_is_never_ready(tmp_path: Path) -> None:
+    """A symbolic link, a pipe and a file with a second name are listed as what they are; a folder is no delivery."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "secret").write_bytes(b"id\n1\n")
+    inbox = tmp_path / "inbox"
+    inbox.mkdir()
+    (inbox / "link.csv").symlink_to(outside / "secret")
+    (inbox / "dangling.csv").symlink_to(outside / "nothing")
+    os.mkfifo(inbox / "pipe.csv")
+    (outside / "linked").write_bytes(b"id\n1\n")
+    os.link(outside / "linked", inbox / "second name.csv")
+    (inbox / "folder.csv").mkdir()
+    listing = list_inbox(str(inbox))
+    assert {sighting.name for sighting in listing} == {"link.csv", "dangling.csv", "pipe.csv", "second name.csv"}
+    assert not any(sighting.regular for sighting in listing)
+
+
+@pytest.mark.parametrize("name", [".loans.csv", "loans.csv.part", "loans.csv.tmp", "loans.csv.done", "LOANS.CSV.PART"])
+def test_unfinished_names_are_left_alone(tmp_path: Path, name: str) -> None:
+    """A name that says `not yet` or `not me` is not even listed."""
+    (tmp_path / name).write_bytes(b"id\n1\n")
+    assert list_inbox(str(tmp_path)) == []
+    assert is_left_alone(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [("a.csv", True), ("A.CSV", True), ("a.csv.gz", True), ("a.Csv.Gz", True), ("a.gz", False), ("a.xlsx", False)],
+)
+def test_only_csv_is_wanted(name: str, *, wanted: bool) -> None:
+    """What is scored is told by the end of the name, upper or lower case alike."""
+    assert is_wanted(name) is wanted
+
+
+def test_names_of_any_bytes_are_listed(tmp_path: Path) -> None:
+    """A name that is not UTF-8 is listed, and leads back to its bytes."""
+    name = b"Kr\xe9dit\n$(Process).csv"
+    with open(os.path.join(os.fsencode(tmp_path), name), "wb") as file:
+        file.write(b"id\n1\n")
+    assert [os.fsencode(sighting.name) for sighting in list_inbox(str(tmp_path))] == [name]
+
+
+def test_a_missing_inbox_is_told(tmp_path: Path) -> None:
+    """An inbox that cannot be listed is trouble of the storage, never an empty inbox."""
+    with pytest.raises(FileNotFoundError):
+        list_inbox(str(tmp_path / "inbox"))

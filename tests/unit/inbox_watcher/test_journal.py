@@ -1,0 +1,157 @@
+"""The journal: what it has taken down survives whatever ends the process."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from inbox_watcher.batch import Batch, State
+from inbox_watcher.journal import Journal
+from inbox_watcher.layout import show_name
+from scoring.errors import StorageError
+from scoring.registry import Pin
+
+REPOSITORY = Path(__file__).parents[3]
+
+# Tells each batch and state after the journal has returned, never before.
+WRITER = """
+import sys
+from pathlib import Path
+from inbox_watcher.batch import Batch, State
+from inbox_watcher.journal import Journal
+journal = Journal(Path(sys.argv[1]))
+number = 0
+while True:
+    number += 1
+    for state in (State.CLAIMING, State.CLAIMED, State.DONE):
+        batch = journal.record(
+            Batch(f"batch-{number:06d}", b"loans.csv", state, "then", "now", f"loans.rev{number}", reason="x" * 2000)
+        )
+        print(batch.id, str(batch.state), flush=True)
+"""
+
+
+def make_batch(number: int, state: State = State.CLAIMED, name: bytes = b"loans.csv", output: str = "loans") -> Batch:
+    """Make a batch."""
+    return Batch(f"20261122-1508{number:02d}-000000", name, state, "then", "now", output, Pin("v1", "0" * 64))
+
+
+def test_what_was_recorded_survives_sigkill(tmp_path: Path) -> None:
+    """A process that is killed while it writes, at any moment, loses nothing that the journal had returned from."""
+    path = tmp_path / "journal.sqlite"
+    told: dict[str, str] = {}
+    for lines in (1, 40, 97):
+        command = [sys.executable, "-c", WRITER, str(path)]
+        with subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) as writer:
+            assert writer.stdout is not None
+            for _ in range(lines):
+                batch_id, state = writer.stdout.readline().split()
+                told[batch_id] = state
+            writer.send_signal(signal.SIGKILL)
+            for line in writer.stdout:  # what it told before the signal came
+                batch_id, state = line.split()
+                told[batch_id] = state
+        assert writer.returncode == -signal.SIGKILL
+        journal = Journal(path)
+        order = list(State)
+        for batch_id, state in told.items():
+            found = journal.find(batch_id)
+            assert found is not None
+            assert order.index(found.state) >= order.index(State(state))
+        assert journal.record(make_batch(1)) in journal.open_batches()
+        journal.close()
+    database = sqlite3.connect(path)
+    assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    database.close()
+
+
+def test_open_batches_are_those_that_are_not_finished(tmp_path: Path) -> None:
+    """After a restart exactly the unfinished batches are given, oldest first, each in its latest state."""
+    journal = Journal(tmp_path / "journal.sqlite")
+    for number, state in enumerate(State):
+        journal.record(make_batch(number, State.CLAIMING, output=str(number)))
+        journal.record(make_batch(number, state, output=str(number)))
+    journal.close()
+    again = Journal(tmp_path / "journal.sqlite")
+    wanted = [state for state in State if state not in (State.DONE, State.FAILED)]
+    assert [batch.state for batch in again.open_batches()] == wanted
+    assert [batch.id for batch in again.open_batches()] == sorted(batch.id for batch in again.open_batches())
+    assert [batch.state for batch in again.latest(3)] == list(reversed(State))[:3]
+    again.close()
+
+
+def test_a_batch_is_found_whole(tmp_path: Path) -> None:
+    """Every field of a batch comes back as it was written, and an unknown id gives nothing."""
+    journal = Journal(tmp_path / "journal.sqlite")
+    batch = msgspec.structs.replace(
+        make_batch(1), rows=7, chunks=3, chunks_done=2, attempt=2, clusters=(4, 9), retried=(1,), reason="é\n$(x)"
+    )
+    journal.record(batch)
+    assert journal.find(batch.id) == batch
+    assert journal.find("20261122-000000-ffffff") is None
+    journal.close()
+
+
+def test_a_name_finds_its_newest_batch(tmp_path: Path) -> None:
+    """Of several deliveries under one name the newest is meant."""
+    journal = Journal(tmp_path / "journal.sqlite")
+    for number in (1, 3, 2):
+        journal.record(make_batch(number, State.DONE, output=f"loans.rev{number}"))
+    newest = journal.find_by_name(b"loans.csv")
+    assert newest is not None
+    assert newest.output == "loans.rev3"
+    assert journal.find_by_name(b"Loans.csv") is None
+    assert journal.has_output("loans.rev2")
+    assert not journal.has_output("loans")
+    journal.close()
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None)
+@given(name=st.binary(min_size=1, max_size=255).filter(lambda name: b"/" not in name and b"\0" not in name))
+def test_any_file_name_can_be_recorded(tmp_path: Path, name: bytes) -> None:
+    """Whatever bytes a file system takes for a name, the journal takes them, and what is published under it."""
+    journal = Journal(tmp_path / "journal.sqlite")
+    batch = make_batch(1, name=name, output=show_name(os.fsdecode(name)))
+    try:
+        journal.record(batch)
+        assert journal.find(batch.id) == batch
+        assert journal.find_by_name(name) == batch
+        assert journal.has_output(batch.output)
+    finally:
+        journal.close()
+
+
+def test_a_reader_sees_what_the_writer_does(tmp_path: Path) -> None:
+    """While the daemon has the journal open, another process reads its latest word and cannot change it."""
+    path = tmp_path / "journal.sqlite"
+    writer = Journal(path)
+    writer.record(make_batch(1))
+    reader = Journal(path, read_only=True)
+    assert [batch.state for batch in reader.latest(5)] == [State.CLAIMED]
+    writer.record(make_batch(1, State.PLANNED))
+    assert [batch.state for batch in reader.latest(5)] == [State.PLANNED]
+    with pytest.raises(StorageError):
+        reader.record(make_batch(2))
+    writer.record(make_batch(2))
+    reader.close()
+    writer.close()
+    after = Journal(path, read_only=True)
+    assert len(after.latest(5)) == 2
+    after.close()
+
+
+def test_a_journal_that_cannot_be_opened_is_told(tmp_path: Path) -> None:
+    """A folder that is not there and a file that is no journal end in a sentence with a way out."""
+    with pytest.raises(StorageError, match="cannot be opened") as missing:
+        Journal(tmp_path / "nowhere" / "journal.sqlite")
+    assert "local disk" in missing.value.way_out
+    (tmp_path / "journal.sqlite").write_text("this is no database, though it is long enough to be looked at" * 20)
+    with pytest.raises(StorageError, match="cannot be opened"):
+        Journal(tmp_path / "journal.sqlite")

@@ -1,0 +1,179 @@
+"""The program that a job runs: a part and exit code 0, or one line on stderr that holds nothing of a loan."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from scoring.batch_plan import BatchPlan
+from scoring.part import name_part, read_outcome
+from scoring.score_chunk import main
+from tests.unit.scoring.conftest import PlanRun, Registry, Run
+from tests.unit.scoring.csv_bodies import HEADER
+
+REPOSITORY = Path(__file__).parents[3]
+FIRST_LINE = (",".join(HEADER) + "\n").encode()
+SECRET = b"SECRET"
+ROWS = b"".join(b"SECRET%d,2,3,4,A,SECRET%d,CAR,SECRET\n" % (number, number) for number in range(20))
+
+
+def write_plan(run: Run, batch: BatchPlan | None = None) -> Path:
+    """Write a batch's plan where a job would find it."""
+    path = Path(run.batch.parts).parent / "plan.json"
+    path.write_bytes(msgspec.json.encode(batch or run.batch))
+    return path
+
+
+def run_program(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    """Run the program as a job does."""
+    return subprocess.run(
+        [sys.executable, "-m", "scoring.score_chunk", *arguments],
+        cwd=REPOSITORY,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def fails_with_one_line(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """Run the program in this process and give its one line; the umask that it sets is put back."""
+    before = os.umask(0o022)
+    try:
+        assert main(arguments) == 1
+    finally:
+        os.umask(before)
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.count("\n") == 1
+    assert "SECRET" not in told.err
+    return told.err
+
+
+@pytest.fixture(autouse=True)
+def _same_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put back what the program sets for its own process."""
+    monkeypatch.setenv("POLARS_MAX_THREADS", os.environ.get("POLARS_MAX_THREADS", "1"))
+
+
+def test_job_leaves_a_part(every_rule: Registry, plan_run: PlanRun) -> None:
+    """As a process, it ends with 0, says nothing, leaves a part that the world cannot read, and the batch publishes."""
+    run = plan_run(every_rule, FIRST_LINE + ROWS, 2)
+    plan = write_plan(run)
+    for chunk in ("0", "1"):
+        done = run_program("--plan", str(plan), "--chunk", chunk, "--threads", "2")
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    files = name_part(Path(run.batch.parts), 1)
+    outcome = read_outcome(files.outcome)
+    assert outcome is not None
+    assert (outcome.chunk, outcome.batch, outcome.model) == (1, run.batch.batch, every_rule.pin)
+    assert set(outcome.seconds) == {"open model", "read", "predict", "write"}
+    for path in (files.predictions, files.rejects, files.outcome):
+        assert path.stat().st_mode & 0o007 == 0
+    assert run.publish().scored == 20
+
+
+def test_failing_job_says_why_on_one_line(every_rule: Registry, plan_run: PlanRun) -> None:
+    """As a process, on an input that was changed, it ends with 1 and one line without a cell, and leaves no part."""
+    run = plan_run(every_rule, FIRST_LINE + ROWS)
+    plan = write_plan(run)
+    Path(run.batch.plan.source.path).write_bytes(FIRST_LINE + ROWS.replace(b"SECRET3", b"SECRETx"))
+    done = run_program("--plan", str(plan), "--chunk", "0")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("Chunk 0 failed on ")
+    assert "SECRET" not in done.stderr
+    assert list(Path(run.batch.parts).iterdir()) == []
+
+
+@pytest.mark.parametrize("threads", ["", "2,1", "x", "0", "2"])
+def test_odd_thread_counts_of_a_slot_are_no_traceback(tmp_path: Path, threads: str) -> None:
+    """Whatever OMP_NUM_THREADS says, the program ends with a line on what is really wrong."""
+    done = run_program("--plan", str(tmp_path / "none.json"), "--chunk", "0", OMP_NUM_THREADS=threads)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "No such file" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda content: content.replace(b"SECRET7,2,3", b"SECRET7,SECRET,3"),
+        lambda content: content.replace(b"SECRET7,2,3", b'SECRET7,"2,3'),
+        lambda content: content.replace(b"\nSECRET7", b"SECRET7"),
+        lambda content: content[:-9],
+        lambda content: content.replace(b"SECRET7,", b"SECRET7,\xff\0"),
+        lambda content: content.replace(b"SECRET7", b"SECRET" * 400_000),
+        lambda _: b"",
+        lambda content: content.replace(b"A,SECRET7", b"SECRET,A"),
+    ],
+)
+def test_line_holds_no_cell(
+    every_rule: Registry, plan_run: PlanRun, capsys: pytest.CaptureFixture[str], change: object
+) -> None:
+    """However the input was changed after planning, the one line names the chunk and holds no cell."""
+    run = plan_run(every_rule, FIRST_LINE + ROWS)
+    plan = write_plan(run)
+    assert callable(change)
+    changed = change(FIRST_LINE + ROWS)
+    assert changed != FIRST_LINE + ROWS
+    Path(run.batch.plan.source.path).write_bytes(changed)
+    assert "Chunk 0 failed on" in fails_with_one_line(["--plan", str(plan), "--chunk", "0"], capsys)
+    assert list(Path(run.batch.parts).iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("cell SECRET\nline"),
+        MemoryError(),
+        UnicodeDecodeError("utf-8", b"SECRET\xff", 6, 7, "bad SECRET"),
+        OSError(28, "No space left on device", "/shared/part"),
+        OSError("SECRET"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_foreign_errors_are_not_quoted(
+    every_rule: Registry, plan_run: PlanRun, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+) -> None:  # fmt: skip
+    """Errors of other libraries, which may quote a cell, are told by their kind and place alone."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("scoring.values.pl.read_csv", fail)
+    run = plan_run(every_rule, FIRST_LINE + ROWS)
+    told = fails_with_one_line(["--plan", str(write_plan(run)), "--chunk", "0"], capsys)
+    assert "cell" not in told
+
+
+def test_file_name_with_a_line_end_is_one_line(
+    every_rule: Registry, plan_run: PlanRun, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A file whose name holds a line end still gives one line."""
+    run = plan_run(every_rule, FIRST_LINE + ROWS)
+    source = msgspec.structs.replace(run.batch.plan.source, path=str(Path(run.batch.parts).parent / "lo\nans.csv"))
+    Path(source.path).write_bytes(FIRST_LINE)
+    batch = msgspec.structs.replace(run.batch, plan=msgspec.structs.replace(run.batch.plan, source=source))
+    fails_with_one_line(["--plan", str(write_plan(run, batch)), "--chunk", "0"], capsys)
+
+
+def test_wrong_arguments_are_told(
+    every_rule: Registry, plan_run: PlanRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A missing plan, one that does not read, and a chunk that is not in it are each one line; no arguments is use."""
+    run = plan_run(every_rule, FIRST_LINE + ROWS)
+    plan = write_plan(run)
+    assert "No such file" in fails_with_one_line(["--plan", str(tmp_path / "none"), "--chunk", "0"], capsys)
+    assert "has no chunk 5" in fails_with_one_line(["--plan", str(plan), "--chunk", "5"], capsys)
+    for content in (b"", b"SECRET", plan.read_bytes().replace(b'"batch":"', b'"batch":"\xff')):
+        plan.write_bytes(content)
+        assert "does not read" in fails_with_one_line(["--plan", str(plan), "--chunk", "0"], capsys)
+    with pytest.raises(SystemExit) as stopped:
+        main([])
+    assert stopped.value.code == 2

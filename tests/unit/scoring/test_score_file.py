@@ -1,0 +1,108 @@
+"""Scoring one file here: the same results as through chunks, nothing left behind, nothing of the user's overwritten."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from scoring.errors import FileRefusedError, LoansError, ModelError
+from scoring.registry import Pin
+from scoring.score_file import name_results, score_file
+from tests.unit.scoring.conftest import PlanRun, Registry
+
+HEADER = b"id,amount,rate,years,grade,branch,purpose\n"
+ROWS = b"1,2,3,4,A,6,CAR\n2,2,3,4,Z,6,CAR\n3,2,,4,A,6,\n"
+
+
+def score(registry: Registry, path: Path, output: Path, threads: int = 1) -> tuple[int, int]:
+    """Score a file and count what was scored and rejected."""
+    receipt = score_file(path, output, registry.models, registry.pin, threads=threads)
+    return receipt.scored, receipt.rejected
+
+
+def test_results_are_those_of_chunks(tmp_path: Path, every_rule: Registry, plan_run: PlanRun) -> None:
+    """A file scored here gives, byte for byte, what chunk jobs and the merge give, with one thread or two."""
+    path = tmp_path / "loans.csv"
+    path.write_bytes(HEADER + ROWS * 50)
+    predictions, rejects, _ = plan_run(every_rule, HEADER + ROWS * 50, 7).score_and_publish()
+    for threads in (1, 2):
+        assert score(every_rule, path, tmp_path / "out.predictions.csv", threads) == (100, 50)
+        assert (tmp_path / "out.predictions.csv").read_bytes() == predictions
+        assert (tmp_path / "out.rejects.csv").read_bytes() == rejects
+    assert sorted(os.listdir(tmp_path)) == [
+        "loans.csv", "out.predictions.csv", "out.receipt.json", "out.rejects.csv", "run1",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("output", "stem"),
+    [("a.csv", "a"), ("a.predictions.csv", "a"), ("a", "a"), ("a.b.csv", "a.b"), (".csv", "")],
+)
+def test_results_stand_beside_each_other(output: str, stem: str) -> None:
+    """Rejects and receipt are named after the predictions, whatever those are called."""
+    names = name_results(Path("/x") / output)
+    assert names.predictions == Path("/x") / output
+    assert names.rejects == Path(f"/x/{stem}.rejects.csv")
+    assert names.receipt == Path(f"/x/{stem}.receipt.json")
+
+
+@pytest.mark.parametrize(
+    ("name", "output"),
+    [
+        ("loans.csv", "loans.csv"),
+        ("loans.rejects.csv", "loans.csv"),
+        ("loans.rejects.csv", "loans.predictions.csv"),
+        ("loans.receipt.json", "loans.csv"),
+        ("loans.csv", "folder/../loans.csv"),
+    ],
+)
+def test_input_is_never_overwritten(tmp_path: Path, every_rule: Registry, name: str, output: str) -> None:
+    """A file that would be overwritten by its own predictions, rejects or receipt is refused and stays as it was."""
+    (tmp_path / "folder").mkdir()
+    path = tmp_path / name
+    path.write_bytes(HEADER + ROWS)
+    with pytest.raises(FileRefusedError):
+        score(every_rule, path, tmp_path / output)
+    assert path.read_bytes() == HEADER + ROWS
+
+
+def test_link_to_the_input_is_not_overwritten(tmp_path: Path, every_rule: Registry) -> None:
+    """An output that is another name for the input is refused."""
+    path = tmp_path / "loans.csv"
+    path.write_bytes(HEADER + ROWS)
+    (tmp_path / "out.csv").symlink_to(path)
+    with pytest.raises(FileRefusedError):
+        score(every_rule, path, tmp_path / "out.csv")
+    assert path.read_bytes() == HEADER + ROWS
+
+
+@pytest.mark.parametrize("content", [b"", b"id,amount\n1,2\n", HEADER + b"x" * (3 << 20)])
+def test_refused_file_leaves_nothing(tmp_path: Path, every_rule: Registry, content: bytes) -> None:
+    """A file that is refused leaves no result, no part and no folder."""
+    path = tmp_path / "loans.csv"
+    path.write_bytes(content)
+    with pytest.raises(FileRefusedError):
+        score(every_rule, path, tmp_path / "out.csv")
+    assert os.listdir(tmp_path) == ["loans.csv"]
+
+
+def test_old_results_stay_when_scoring_fails(tmp_path: Path, every_rule: Registry) -> None:
+    """Results of an earlier run are not touched by one that fails."""
+    path = tmp_path / "loans.csv"
+    path.write_bytes(HEADER + ROWS)
+    score(every_rule, path, tmp_path / "out.csv")
+    before = {entry.name: entry.read_bytes() for entry in tmp_path.iterdir() if entry.name != "loans.csv"}
+    path.write_bytes(b"id\n")
+    with pytest.raises(LoansError):
+        score(every_rule, path, tmp_path / "out.csv")
+    assert {entry.name: entry.read_bytes() for entry in tmp_path.iterdir() if entry.name != "loans.csv"} == before
+
+
+def test_other_model_is_refused(tmp_path: Path, every_rule: Registry) -> None:
+    """A pin that does not fit, or names no version, scores nothing."""
+    path = tmp_path / "loans.csv"
+    path.write_bytes(HEADER + ROWS)
+    for pin in (Pin(every_rule.pin.version, "0" * 64), Pin("none", every_rule.pin.manifest_sha256), Pin("../x", "")):
+        with pytest.raises(ModelError):
+            score_file(path, tmp_path / "out.csv", every_rule.models, pin, threads=1)
+    assert os.listdir(tmp_path) == ["loans.csv"]
