@@ -30,6 +30,7 @@ class Journal:
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         """Open the journal, or make it. Raises StorageError when it cannot be opened."""
         self._lock = threading.Lock()
+        self._read_only = read_only
         try:
             if read_only:
                 self._database = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, check_same_thread=False)
@@ -81,10 +82,17 @@ class Journal:
         with self._lock:
             self._database.close()
 
+    def _is_made(self) -> bool:
+        """Tell whether the tables are there (the lock is held)."""
+        found = self._database.execute("SELECT 1 FROM sqlite_master WHERE name = 'batches'").fetchone()
+        return found is not None
+
     def _decode(self, query: str, values: Iterable[object] = ()) -> list[Batch]:
         with self._lock:
             try:
                 rows = self._database.execute(query, tuple(values)).fetchall()
             except sqlite3.Error as error:
+                if self._read_only and not self._is_made():
+                    return []  # the daemon makes it at this very moment
                 raise StorageError(f"The journal cannot be read: {error}.") from error
         return [msgspec.json.decode(record, type=Batch) for (record,) in rows]

@@ -77,7 +77,7 @@ def outcome_of(layout: Layout) -> dict[str, str]:
             content = path.read_bytes()
             if path.name.endswith(".receipt.json"):
                 receipt = json.loads(content)
-                kept = ("name", "input", "rows_in", "scored", "rejected", "predictions", "rejects", "model")
-                content = json.dumps([receipt[name] for name in kept]).encode()
+                kept = ("name", "input", "rows_in", "scored", "rejected", "predictions", "rejects")
+                content = json.dumps([receipt["model"]["version"], *(receipt[name] for name in kept)]).encode()
             found[path.relative_to(layout.root).as_posix()] = hashlib.sha256(content).hexdigest()
     return found

@@ -1,7 +1,6 @@
 """Cut off anywhere, and with parts damaged: the same file comes out, once."""
 
 import os
-from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -16,24 +15,21 @@ from tests.unit.inbox_watcher.batch_steps import ID, NAME, Drop, DyingJournal, K
 from tests.unit.inbox_watcher.conftest import loans
 from tests.unit.inbox_watcher.pool_in_process import PoolInProcess
 
+_WANTED: dict[str, str] = {}
+
 
 @pytest.fixture
-def undisturbed(
-    site: Site, layout: Layout, journal_path: Path, open_batch: OpenBatch, drop: Drop
-) -> Callable[[], dict[str, str]]:
-    """Give a function that scores the file in peace, tells what came out, and puts everything back."""
-
-    def run() -> dict[str, str]:
+def wanted(site: Site, layout: Layout, journal_path: Path, open_batch: OpenBatch, drop: Drop) -> dict[str, str]:
+    """Score the file in peace, once for all tests, and tell what came out; everything is put back."""
+    if not _WANTED:
         journal = Journal(journal_path)
         drop(NAME)
         open_batch()
         go_on(site, journal, PoolInProcess())
-        found = outcome_of(layout)
+        _WANTED.update(outcome_of(layout))
         journal.close()
         _clear(layout, journal_path)
-        return found
-
-    return run
+    return _WANTED
 
 
 def _clear(layout: Layout, journal_path: Path) -> None:
@@ -59,13 +55,12 @@ def test_a_kill_at_any_entry_changes_nothing(
     scheduler: PoolInProcess,
     open_batch: OpenBatch,
     drop: Drop,
-    undisturbed: Callable[[], dict[str, str]],
+    wanted: dict[str, str],
     entry: int,
     *,
     written: bool,
 ) -> None:
     """Killed between an act and its entry, or just after, the file is published once, the same, from one cluster."""
-    wanted = undisturbed()
     drop(NAME)
     open_batch()
     dying = DyingJournal(journal_path, entry, written=written)
