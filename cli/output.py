@@ -11,7 +11,7 @@ from rich.console import Console
 SiteOption = Annotated[
     Path, typer.Option("--site", envvar="LOANS_SITE", help="The site file.", show_default=True, metavar="FILE")
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document for programs.")]
+JsonOption = Annotated[bool, typer.Option("--json", metavar="", help="Print one JSON document for programs.")]
 
 _WIDE = 10_000
 

@@ -21,7 +21,7 @@ def register(app: typer.Typer) -> None:
 
 def status(
     batch: Annotated[str | None, typer.Argument(help="A batch id, or the name of a dropped file.")] = None,
-    watch: Annotated[bool, typer.Option("--watch", help="Keep showing, until Ctrl-C.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", metavar="", help="Keep showing, until Ctrl-C.")] = False,
     count: Annotated[int, typer.Option(help="How many finished batches to show.", min=0)] = 20,
     site: SiteOption = DEFAULT_SITE,
     json: JsonOption = False,

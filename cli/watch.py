@@ -2,7 +2,7 @@
 
 import typer
 
-from cli.output import DEFAULT_SITE, SiteOption
+from cli.output import DEFAULT_SITE, JsonOption, SiteOption, print_json
 
 
 def register(app: typer.Typer) -> None:
@@ -10,8 +10,11 @@ def register(app: typer.Typer) -> None:
     app.command()(watch)
 
 
-def watch(site: SiteOption = DEFAULT_SITE) -> None:
-    """Watch the inbox and score what is dropped into it, until SIGTERM or Ctrl-C."""
+def watch(site: SiteOption = DEFAULT_SITE, json: JsonOption = False) -> None:
+    """Watch the inbox and score what is dropped into it, until SIGTERM or Ctrl-C.
+
+    What goes on is told on stderr, a line each; --json tells on stdout, at the end, which batches will be gone on with.
+    """
     import logging
     import os
     import sys
@@ -19,10 +22,14 @@ def watch(site: SiteOption = DEFAULT_SITE) -> None:
     from cli.sites import connect_pool
     from inbox_watcher.config import load_site
     from inbox_watcher.daemon import serve
+    from inbox_watcher.status import read_batches
 
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     loaded = load_site(site)
     serve(loaded, lambda: connect_pool(loaded))
+    if json:
+        print_json({"site": str(site.absolute()), "open_batches": [batch.id for batch in read_batches(loaded, 0)]})
+        sys.stdout.flush()
     # A step that still waits for storage may be cut off: it is done again at the next start.
     sys.stderr.flush()
     os._exit(0)

@@ -60,6 +60,5 @@ def _train(condor_config: Path, root: Path) -> TrainedSite:
 @pytest.fixture(scope="session")
 def trained(pool: PoolStatus, tmp_path_factory: pytest.TempPathFactory) -> TrainedSite:
     """Give a site with a model, trained on the pool; once, however many test files import this fixture."""
-    if not HISTORY.exists():
-        pytest.skip("the file of real loans is not beside this checkout")
+    assert HISTORY.exists(), "the file of real loans is not beside this checkout: ../shared/data/loans_history.csv"
     return _train(pool.condor_config, tmp_path_factory.getbasetemp() / "trained site")

@@ -105,7 +105,6 @@ def test_without_a_command_the_help_is_shown(loans: Loans) -> None:
         ("generate", "10"),
         ("status", "--count", "-1"),
         ("score", "f.csv", "-o", "o.csv", "--threads", "0"),
-        ("--json", "watch"),
         ("retrain", "--promote", "perhaps"),
     ],
     ids=" ".join,
