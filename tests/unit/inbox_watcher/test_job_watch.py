@@ -12,7 +12,8 @@ from inbox_watcher.config import Site
 from inbox_watcher.job_watch import JobWatch
 from inbox_watcher.journal import Journal
 from inbox_watcher.layout import BatchLayout, Layout
-from inbox_watcher.steps import RECONCILE_SECONDS, Steps
+from inbox_watcher.running import RECONCILE_SECONDS
+from inbox_watcher.steps import Steps
 from tests.unit.inbox_watcher.batch_steps import ID, NAME, Drop, OpenBatch, go_on
 from tests.unit.inbox_watcher.pool_in_process import PoolInProcess
 

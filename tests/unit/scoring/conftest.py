@@ -1,7 +1,7 @@
 """Published models, input files and whole runs for the tests of scoring."""
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,6 +65,14 @@ class Run:
 
 
 PlanRun = Callable[..., Run]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_waiting_for_the_disk() -> Iterator[None]:
+    """Leave out what only a power cut would show; the tests of durable writes put their own in its place."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("scoring.atomic.os.fsync", lambda _: None)
+        yield
 
 
 @pytest.fixture(scope="session")

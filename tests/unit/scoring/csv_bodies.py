@@ -1,5 +1,6 @@
 """Bytes that look like a CSV body, well or badly made, for hypothesis; and a contract in which every rule occurs."""
 
+import numpy as np
 from hypothesis import strategies as st
 
 from scoring.contract import Column, Contract, Policy, Role, Type
@@ -141,3 +142,28 @@ def trimmed(body: bytes) -> bytes:
     kept = body.rstrip(b"\r\n")
     tail = body[len(kept) :]
     return kept + tail[: tail.find(b"\n") + 1 or len(tail)] if kept else b""
+
+
+def mixed_body(rows: int) -> bytes:
+    """Make a body in which every kind of record, sound and damaged, comes up again and again."""
+    draw = np.random.default_rng(3)
+    kinds = [
+        b"%d,%d,3.25,4,A,b1,CAR,\n",
+        b"%d,%d,,,,,,\n",
+        b'"0%d","%d",3,4,"D,E","x\ny",HOME,"free, text"\r\n',
+        b'"q""%d",%d,3,4,B,"a\r\n\r\nb",BOAT,\n',
+        b" %d ,%d,3,4,A,,CAR,x\r\n",
+        b"%d,%d,nan,4,A,b1,CAR,\n",
+        b"%d,%d,3,4.5,A,b1,CAR,\n",
+        b"%d,-%d,3,4,Z,b1,CAR,\n",
+        b'%d,%d,3,4,A,6" pipe,CAR,\n',
+        b'%d,%d,3,4,A,"never closed,CAR,\n',
+        b"%d,%d,3\n",
+        b"%d,%d,3,4,A,b1,CAR,,,\n",
+        b"%d,%d,3,4,A,\xff,CAR,\n",
+        b"%d,%d\0,3,4,A,b1,CAR,\n",
+    ]
+    weights = np.array([30, 10, 8, 8, 4, *[1] * 9], float)
+    chosen = draw.choice(len(kinds), rows, p=weights / weights.sum())
+    lines = [kinds[kind] % (number, number % 999 + 1) for number, kind in enumerate(chosen.tolist(), 1)]
+    return b"".join(lines[: rows // 2]) + b"\n\n" + b"".join(lines[rows // 2 :])

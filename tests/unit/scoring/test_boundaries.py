@@ -5,7 +5,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from scoring import boundaries, chunks, records, source
+from scoring import boundaries
 from scoring.boundaries import MAX_RECORD, Shape, count_byte, cut_complete, find_byte
 from scoring.errors import FileRefusedError
 from scoring.records import STRAY_QUOTE, index_records
@@ -35,9 +35,9 @@ def index_whole(body: bytes, shape: Shape) -> list[tuple[int, int, bool]]:
     ]
 
 
-def index_in_pieces(body: bytes, shape: Shape, pieces: list[int]) -> list[tuple[int, int]]:
-    """Give the records of a body that is read piece by piece: start, and stop without the line end."""
-    found: list[tuple[int, int]] = []
+def index_in_pieces(body: bytes, shape: Shape, pieces: list[int]) -> list[tuple[int, int, int]]:
+    """Give the records of a body that is read piece by piece: start, stop without the line end, and verdict."""
+    found: list[tuple[int, int, int]] = []
     base, carried, at, turn = 0, b"", 0, 0
     coarse = 1 + len(body) // 1_000  # a long body in single bytes shows nothing more, slowly
     while at < len(body):
@@ -46,7 +46,7 @@ def index_in_pieces(body: bytes, shape: Shape, pieces: list[int]) -> list[tuple[
         buffer = carried + body[at : at + step]
         at += step
         index = index_records(buffer, shape, final=at >= len(body))
-        found += [(base + int(start), base + int(end)) for start, end in zip(index.starts, index.ends, strict=True)]
+        found += zip((base + index.starts).tolist(), (base + index.ends).tolist(), index.verdicts.tolist(), strict=True)
         base += index.consumed
         carried = buffer[index.consumed :]
     assert base == len(body)
@@ -83,7 +83,9 @@ def test_buffer_ends_do_not_matter(body: bytes, separator: int, width: int, piec
     body = with_separator(body, separator)
     shape = Shape(separator, width)
     whole = index_records(body, shape, final=True)
-    assert index_in_pieces(body, shape, pieces) == list(zip(whole.starts.tolist(), whole.ends.tolist(), strict=True))
+    assert index_in_pieces(body, shape, pieces) == list(
+        zip(whole.starts.tolist(), whole.ends.tolist(), whole.verdicts.tolist(), strict=True)
+    )
 
 
 @given(body=any_body, width=st.sampled_from([2, 8]), place=st.floats(0, 1))
@@ -100,36 +102,39 @@ def test_cut_at_a_record_does_not_matter(body: bytes, width: int, place: float) 
     assert halves == whole
 
 
-def _outcome(body: bytes, shape: Shape, pieces: list[int]) -> list[tuple[int, int]] | str:
-    try:
-        return index_in_pieces(body, shape, pieces)
-    except FileRefusedError as error:
-        return error.code
+def _records_of_length(length: int) -> list[bytes]:
+    """Give records of so many bytes, line end included: bare, quoted, over two lines, and damaged."""
+    return [
+        b"x" * (length - 3) + b",1\n",
+        b"x" * (length - 4) + b",1\r\n",
+        b'"' + b"x" * (length - 5) + b'",1\n',
+        b'"' + b"x" * (length - 9) + b'\nyyy",1\n',
+        b'"' + b"x\n" * ((length - 5) // 2) + b"y" * ((length - 5) % 2) + b'",1\n',
+        b'"' + b"x" * (length - 8) + b"\nyy,1\n",
+        b"x" * (length - 4) + b'",1\n',
+    ]
 
 
-@given(
-    body=st.lists(
-        st.one_of(
-            st.sampled_from([b'"q",1\n', b'"a\nb",1\n', b'x"y,1\n', b"1,2\n", b'"' + b"\n" * 9 + b'",1\n']),
-            st.integers(28, 38).map(lambda length: b"x" * length + b"\n"),
-            st.integers(24, 36).map(lambda length: b'"' + b"x" * length + b'",1\n'),
-            st.integers(8, 20).map(lambda length: b'"' + b"x\n" * length + b'",1\n'),
-        ),
-        max_size=5,
-    ).map(b"".join),
-    pieces=st.lists(st.integers(1, 60), min_size=1, max_size=4),
-    walk=st.sampled_from([1, 1 << 16]),
-)
-@settings(max_examples=300)
-def test_bound_of_a_record_is_the_same_everywhere(body: bytes, pieces: list[int], walk: int) -> None:
+@pytest.mark.parametrize("length", range(28, 40))
+@pytest.mark.parametrize("walk", [1, 1 << 16])
+def test_bound_of_a_record_is_the_same_everywhere(length: int, walk: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Lines and records near the greatest length meet one rule, wherever buffers end and however damage is walked."""
-    shape = Shape(ord(","), 2)
-    with pytest.MonkeyPatch.context() as patch:
-        for module in (boundaries, records, chunks, source, naive_grammar):
-            patch.setattr(module, "MAX_RECORD", 32, raising=False)
-        at_once = _outcome(body, shape, [len(body) + 1])
-        patch.setattr(boundaries, "_WALK", walk)
-        assert _outcome(body, shape, pieces) == at_once
+    bound, shape = 32, Shape(ord(","), 2)
+    for module in (boundaries, naive_grammar):
+        monkeypatch.setattr(module, "MAX_RECORD", bound)
+    monkeypatch.setattr(boundaries, "_WALK", walk)
+    for record in _records_of_length(length):
+        for before, after in ((b"", b""), (b'x"y,1\n', b"1,2\n"), (b'"q",1\n', b'"a\nb",1\n')):
+            body = before + record + after
+            refused = max(map(len, body.split(b"\n"))) > bound
+            expected = [(start, damaged) for start, _, damaged in split_records(body, shape.separator, shape.width)]
+            for piece in (1, 7, 30, len(body)):
+                if refused:
+                    with pytest.raises(FileRefusedError, match="line of more than 32 bytes"):
+                        index_in_pieces(body, shape, [piece])
+                else:
+                    found = index_in_pieces(body, shape, [piece])
+                    assert [(start, verdict == STRAY_QUOTE) for start, _, verdict in found] == expected
 
 
 @pytest.mark.parametrize("quoted", [b"", b'"q"'])

@@ -15,7 +15,7 @@ from scoring.errors import FileRefusedError, ProofError
 from scoring.reader import read_loans
 from scoring.rejects import Reject
 from scoring.source import open_source
-from tests.unit.scoring.csv_bodies import CONTRACT, HEADER, bodies, trimmed
+from tests.unit.scoring.csv_bodies import CONTRACT, HEADER, bodies, mixed_body, trimmed
 from tests.unit.scoring.plain_reader import PlainLoan, PlainReject, read_plainly
 
 FIRST_LINE = (",".join(HEADER) + "\n").encode()
@@ -89,6 +89,14 @@ def test_block_and_chunk_ends_do_not_matter(tmp_path: Path, body: bytes, block: 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ranges, "BLOCK", block * (1 + len(body) // 2_000))
         assert_read_plainly(tmp_path / "loans.csv", body, chunk)
+
+
+@pytest.mark.parametrize("block", [40, 333, 5_000])
+def test_every_kind_of_record_in_many_blocks(tmp_path: Path, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows and lines are counted right from block to block, through records of several lines and damaged ones."""
+    monkeypatch.setattr(ranges, "BLOCK", block)
+    assert_read_plainly(tmp_path / "loans.csv", mixed_body(400))
+    assert_read_plainly(tmp_path / "loans.csv", mixed_body(400), 3_000)
 
 
 @pytest.mark.parametrize("separator", [";", "\t", "|"])

@@ -19,7 +19,7 @@ from scoring.part import prediction_columns
 from scoring.receipt import quote_name, read_receipt
 from scoring.registry import read_manifest
 from tests.unit.scoring.conftest import PlanRun, Registry
-from tests.unit.scoring.csv_bodies import HEADER, bodies, trimmed
+from tests.unit.scoring.csv_bodies import HEADER, bodies, mixed_body, trimmed
 from tests.unit.scoring.linear_model import publish_linear
 from tests.unit.scoring.naive_grammar import split_records
 from tests.unit.scoring.plain_reader import read_plainly
@@ -31,31 +31,6 @@ CHUNKS = (1, 2, 7, 64)
 def parse(content: bytes, encoding: str = "utf-8") -> list[list[str]]:
     """Read CSV with Python's own reader."""
     return list(csv.reader(io.StringIO(content.decode(encoding), newline=""), strict=True))
-
-
-def mixed_body(rows: int) -> bytes:
-    """Make a body in which every kind of record, sound and damaged, comes up again and again."""
-    draw = np.random.default_rng(3)
-    kinds = [
-        b"%d,%d,3.25,4,A,b1,CAR,\n",
-        b"%d,%d,,,,,,\n",
-        b'"0%d","%d",3,4,"D,E","x\ny",HOME,"free, text"\r\n',
-        b'"q""%d",%d,3,4,B,"a\r\n\r\nb",BOAT,\n',
-        b" %d ,%d,3,4,A,,CAR,x\r\n",
-        b"%d,%d,nan,4,A,b1,CAR,\n",
-        b"%d,%d,3,4.5,A,b1,CAR,\n",
-        b"%d,-%d,3,4,Z,b1,CAR,\n",
-        b'%d,%d,3,4,A,6" pipe,CAR,\n',
-        b'%d,%d,3,4,A,"never closed,CAR,\n',
-        b"%d,%d,3\n",
-        b"%d,%d,3,4,A,b1,CAR,,,\n",
-        b"%d,%d,3,4,A,\xff,CAR,\n",
-        b"%d,%d\0,3,4,A,b1,CAR,\n",
-    ]
-    weights = np.array([30, 10, 8, 8, 4, *[1] * 9], float)
-    chosen = draw.choice(len(kinds), rows, p=weights / weights.sum())
-    lines = [kinds[kind] % (number, number % 999 + 1) for number, kind in enumerate(chosen.tolist(), 1)]
-    return b"".join(lines[: rows // 2]) + b"\n\n" + b"".join(lines[rows // 2 :])
 
 
 def test_number_of_chunks_does_not_show(every_rule: Registry, plan_run: PlanRun) -> None:

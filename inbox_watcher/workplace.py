@@ -1,0 +1,42 @@
+"""What every step of the daemon works with."""
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+from dag_specs.jobs import Scheduler
+from inbox_watcher.batch import Batch, State, advance
+from inbox_watcher.config import Site
+from inbox_watcher.journal import Journal
+from inbox_watcher.layout import Layout, StateLayout
+from scoring.registry import now
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """The site's folders, the journal, the pool and a clock."""
+
+    site: Site
+    """The site file."""
+    journal: Journal
+    """Where every state is written before the act that leads out of it."""
+    scheduler: Callable[[], AbstractContextManager[Scheduler]]
+    """Lends the pool, or raises SchedulerError while it cannot be reached."""
+    clock: Callable[[], float] = time.monotonic
+    """Monotonic time (seconds)."""
+
+    @property
+    def layout(self) -> Layout:
+        """The shared tree."""
+        return Layout(Path(self.site.root))
+
+    @property
+    def state(self) -> StateLayout:
+        """The daemon's own folder."""
+        return StateLayout(Path(self.site.state))
+
+    def record(self, batch: Batch, state: State, **changes: object) -> Batch:
+        """Journal a batch in its next state and give it. Raises StorageError when the disk refuses."""
+        return self.journal.record(advance(batch, state, now(), **changes))
