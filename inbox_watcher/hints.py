@@ -36,6 +36,7 @@ class Hints(FileSystemEventHandler):
         self._folder = str(folder)
         self._lock = threading.Lock()
         self._moved_in: set[str] = set()
+        self._changed = False
         self.native = not is_network_filesystem(folder)
         self._observer: BaseObserver = Observer() if self.native else PollingObserver(timeout=polling_seconds)
         self._observer.schedule(
@@ -56,6 +57,12 @@ class Hints(FileSystemEventHandler):
         if self._observer.is_alive():
             self._observer.stop()
 
+    def take_changed(self) -> bool:
+        """Tell whether anything changed in the inbox since the last call."""
+        with self._lock:
+            changed, self._changed = self._changed, False
+        return changed
+
     def take_moved_in(self) -> set[str]:
         """Give the names that were renamed into the inbox since the last call."""
         with self._lock:
@@ -69,6 +76,8 @@ class Hints(FileSystemEventHandler):
             if folder == self._folder:
                 with self._lock:
                     self._moved_in.add(name)
+        with self._lock:
+            self._changed = True
         self._wake()
 
 

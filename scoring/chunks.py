@@ -60,7 +60,7 @@ def plan_chunks(source: Source, chunk_bytes: int) -> Plan:
     with path.open("rb", buffering=0) as file:
         whole.update(file.read(source.body))
         start, first_row, first_line, part = at, row, line, blake3()
-        for buffer, index in read_ranges(path, source.body, end, source.shape, whole.update):
+        for buffer, index in read_ranges(path, source.body, end, source.shape, whole.update, judged=False):
             used = 0
             while used < len(buffer):
                 cut = _find_cut(buffer, index, used, start + chunk_bytes - at + used)

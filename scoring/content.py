@@ -72,6 +72,8 @@ def unwrap_rejects(path: Path, separator: str, receipt: Receipt, target: Path) -
         try:
             next(records)
             for record in records:
+                if not record:
+                    continue  # spreadsheet programs leave empty lines behind
                 count += 1
                 file.write(record[_RAW].encode(receipt.encoding, errors="surrogateescape") + b"\n")
         except (csv.Error, IndexError, UnicodeEncodeError) as error:

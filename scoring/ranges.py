@@ -15,12 +15,12 @@ BLOCK = 4 << 20
 
 
 def read_ranges(
-    path: Path, start: int, stop: int, shape: Shape, on_bytes: Callable[[bytes], object]
+    path: Path, start: int, stop: int, shape: Shape, on_bytes: Callable[[bytes], object], *, judged: bool = True
 ) -> Iterator[tuple[bytes, Index | None]]:
     """Give the bytes from `start` to `stop`, both record boundaries, as buffers of complete records, in order.
 
-    A buffer with quotes comes with its index, which finding its end needs anyway; one without comes with None.
-    `on_bytes` is handed every byte once, in order (for hashing). Raises ProofError when the file is shorter,
+    A buffer with quotes comes with its index, which finding its end needs anyway (verdicts only if `judged`); one
+    without comes with None. `on_bytes` is handed every byte once, in order (for hashing). Raises ProofError when the file is shorter,
     FileRefusedError when a line is too long to be a loan, OSError as the storage does.
     """
     left = stop - start
@@ -41,7 +41,7 @@ def read_ranges(
             if buffer.find(b'"') < 0:
                 used = cut_complete(buffer, final=not left)
             else:
-                index = index_records(buffer, shape, final=not left)
+                index = index_records(buffer, shape, final=not left, judged=judged)
                 used = index.consumed
             carried = buffer[used:]
             if used:

@@ -59,8 +59,8 @@ def is_regular(buffer: bytes, shape: Shape) -> bool:
     return count_byte(memoryview(buffer), shape.separator) == records * (shape.width - 1)
 
 
-def index_records(buffer: bytes, shape: Shape, *, final: bool) -> Index:
-    """Find every record of a buffer that starts at a record boundary, and judge its structure.
+def index_records(buffer: bytes, shape: Shape, *, final: bool, judged: bool = True) -> Index:
+    """Find every record of a buffer that starts at a record boundary, and judge its structure unless told not to.
 
     Unless `final`, a last record that may go on beyond the buffer is left for the next one (see `consumed`).
     Raises FileRefusedError for a line longer than MAX_RECORD.
@@ -75,8 +75,10 @@ def index_records(buffer: bytes, shape: Shape, *, final: bool) -> Index:
     if len(stops):
         ends -= array[ends - 1] == LF
         ends -= (ends > starts) & (array[np.maximum(ends - 1, 0)] == CR)
-    verdicts = _judge(array, quotes, starts, stops, ends, broken, shape)
-    _mark_text(buffer[:consumed], starts, verdicts, shape.encoding)
+    verdicts = np.zeros(len(starts), np.uint8)
+    if judged:
+        verdicts = _judge(array, quotes, starts, stops, ends, broken, shape)
+        _mark_text(buffer[:consumed], starts, verdicts, shape.encoding)
     lines = np.searchsorted(newlines, starts)
     return Index(starts, ends, lines, verdicts, consumed, quoted=bool(len(quotes)))
 

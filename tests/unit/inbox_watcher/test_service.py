@@ -46,6 +46,10 @@ class Silence:
     def stop(self) -> None:
         """Stop nothing."""
 
+    def take_changed(self) -> bool:
+        """Notice nothing."""
+        return False
+
     def take_moved_in(self) -> set[str]:
         """Know nothing."""
         return set()

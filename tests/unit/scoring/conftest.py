@@ -67,7 +67,7 @@ class Run:
 PlanRun = Callable[..., Run]
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _no_waiting_for_the_disk() -> Iterator[None]:
     """Leave out what only a power cut would show; the tests of durable writes put their own in its place."""
     with pytest.MonkeyPatch.context() as patch:

@@ -1,0 +1,132 @@
+"""From files in the inbox to new batches: list, wait until they are complete, name, journal, pin the model."""
+
+import logging
+import os
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from inbox_watcher.arrivals import Arrivals, Sighting, is_wanted, list_inbox
+from inbox_watcher.batch import Batch, State
+from inbox_watcher.claim import new_batch_id
+from inbox_watcher.config import Site
+from inbox_watcher.journal import Journal
+from inbox_watcher.layout import LONGEST_NAME, Layout, output_stem, revision, show_name
+from scoring.errors import ModelError, StorageError
+from scoring.registry import Pin, now, read_promotion
+
+_LOG = logging.getLogger("loans.watch")
+
+
+class Admission:
+    """Turns files that are complete into batches. It belongs to one thread, which storage may hold up."""
+
+    def __init__(self, site: Site, journal: Journal) -> None:
+        """Serve `site`; batches are journaled in `journal` before their files are touched."""
+        self._layout = Layout(Path(site.root))
+        self._journal = journal
+        self._arrivals = Arrivals(site.inbox.settle_seconds)
+        self._told = _Told()
+
+    @property
+    def waiting(self) -> int:
+        """How many files have not settled yet."""
+        return self._arrivals.waiting
+
+    def admit(self, moved_in: Iterable[str], claiming: Iterable[bytes]) -> list[Batch]:
+        """List the inbox and give a new batch, journaled, for each file that is complete.
+
+        `moved_in` names files that were just renamed into the inbox, `claiming` those of batches that are being
+        claimed. Trouble is told once in the log and waited out: the files are seen again at the next listing.
+        """
+        moment = time.monotonic()
+        try:
+            listing = list_inbox(str(self._layout.inbox))
+        except OSError as error:
+            self._told.tell("inbox", f"the inbox cannot be listed: {error.strerror}")
+            return []
+        self._told.settle("inbox")
+        self._told.forget_absent({show_name(sighting.name) for sighting in listing})
+        claimed = {os.fsdecode(name) for name in claiming}
+        wanted = [sighting for sighting in listing if sighting.name not in claimed and self._is_sound(sighting)]
+        ready = self._arrivals.take_ready(wanted, moment, moved_in)
+        if not ready:
+            return []
+        try:
+            promotion = read_promotion(self._layout.models)
+        except ModelError as error:
+            self._told.tell("model", error.what)
+            return []
+        if promotion is None:
+            self._told.tell("model", f"{len(ready)} file(s) wait: no model is in production; `loans retrain` makes one")
+            return []
+        self._told.settle("model")
+        batches = []
+        for sighting in ready:
+            try:
+                batches.append(self._open(sighting.name, promotion.pin))
+                self._told.settle("journal")
+            except (OSError, StorageError) as error:
+                self._told.tell("journal", f"a file cannot be taken in: {error}")
+                break
+        return batches
+
+    def _is_sound(self, sighting: Sighting) -> bool:
+        shown = show_name(sighting.name)
+        if not sighting.regular:
+            self._told.tell(shown, f"{shown!r} in the inbox is no plain file with one name; it is left alone")
+            return False
+        if not is_wanted(sighting.name):
+            self._told.tell(shown, f"{shown!r} in the inbox is neither .csv nor .csv.gz; it is left alone")
+            return False
+        return True
+
+    def _open(self, name: str, pin: Pin) -> Batch:
+        when = now()
+        batch = Batch(
+            id=new_batch_id(),
+            name=os.fsencode(name),
+            state=State.CLAIMING,
+            created=when,
+            updated=when,
+            output=self._choose_output(name),
+            model=pin,
+        )
+        self._journal.record(batch)
+        _LOG.info("%s: a file arrived", batch.id)
+        return batch
+
+    def _choose_output(self, name: str) -> str:
+        stem = output_stem(name)
+        number = 1
+        while self._is_taken(revision(stem, number)):
+            number += 1
+        return revision(stem, number)
+
+    def _is_taken(self, output: str) -> bool:
+        published = self._layout.result(output, "predictions.csv")
+        return self._journal.has_output(output) or (
+            len(os.fsencode(published.name)) <= LONGEST_NAME and os.path.lexists(published)
+        )
+
+
+class _Told:
+    """Says a trouble once, and again only when it comes back after it was over."""
+
+    def __init__(self) -> None:
+        self._standing: dict[str, str] = {}
+
+    def tell(self, subject: str, message: str) -> None:
+        """Say what is wrong with a subject, unless just that was said last."""
+        if self._standing.get(subject) != message:
+            self._standing[subject] = message
+            _LOG.warning("%s", message)
+
+    def settle(self, subject: str) -> None:
+        """Take note that nothing is wrong with a subject any more."""
+        self._standing.pop(subject, None)
+
+    def forget_absent(self, names: set[str]) -> None:
+        """Forget the files of the inbox that are gone."""
+        for subject in set(self._standing) - names - {"inbox", "model", "journal"}:
+            del self._standing[subject]
