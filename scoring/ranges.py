@@ -20,8 +20,8 @@ def read_ranges(
     """Give the bytes from `start` to `stop`, both record boundaries, as buffers of complete records, in order.
 
     A buffer with quotes comes with its index, which finding its end needs anyway (verdicts only if `judged`); one
-    without comes with None. `on_bytes` is handed every byte once, in order (for hashing). Raises ProofError when the file is shorter,
-    FileRefusedError when a line is too long to be a loan, OSError as the storage does.
+    without comes with None. `on_bytes` is handed every byte once, in order (for hashing). Raises ProofError when the
+    file is shorter, FileRefusedError when a line is too long to be a loan, OSError as the storage does.
     """
     left = stop - start
     carried = b""
