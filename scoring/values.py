@@ -73,8 +73,10 @@ class ValueReader:
         self._monitors = (
             [(column, place[column.name]) for column in contract.monitors if column.name in place] if labelled else []
         )
-        text = dict.fromkeys(place.values(), pl.String())
-        self._text_schema: dict[str, pl.DataType] = {**text}
+        # Every column has its place, also one whose name stands twice: the parser has to count them all.
+        self._text_schema: dict[str, pl.DataType] = {
+            f"column_{number}": pl.String() for number in range(1, len(source.header) + 1)
+        }
         # A column that is echoed has to be read as text, so its file takes the careful way.
         self._echoes_features = bool({name for _, name in self._echo} & {name for _, name in self._features})
         self._typed_schema = {**self._text_schema, **{name: _parsed(column) for column, name in self._features}}

@@ -1,0 +1,35 @@
+"""The golden rows of a candidate: every way in which nodes could differ, and nobody's application."""
+
+import numpy as np
+import pytest
+
+from scoring.contract import REFERENCE, load_contract
+from training.candidates import CANDIDATES
+from training.golden_rows import build_golden_rows
+from training.labelled_loans import LabelledLoans
+from training.proof import find_thresholds
+
+
+@pytest.mark.parametrize("name", list(CANDIDATES))
+def test_golden_rows_cover_what_may_differ(name: str, loans: LabelledLoans) -> None:
+    """A few dozen rows hold gaps in every column, unknown categories, and float32 steps around thresholds."""
+    contract = load_contract(REFERENCE)
+    candidate = CANDIDATES[name]
+    pipeline = candidate.build(contract, candidate.parameters, 0).fit(loans.features, loans.labels)
+    rows = build_golden_rows(pipeline, contract, loans.features)
+    assert 24 <= len(rows) <= 100
+    assert np.isnan(rows).any(axis=0).all()
+    assert np.isnan(rows).all(axis=1).any()
+    for place, column in enumerate(contract.features):
+        if not column.is_numeric:
+            assert (rows[:, place] == len(column.categories)).any()
+    thresholds = {(place, np.float32(value)) for place, value, _ in find_thresholds(pipeline, contract, loans.features)}
+    hit = [
+        (place, value)
+        for place, value in thresholds
+        if {np.nextafter(value, np.float32(-np.inf)), value, np.nextafter(value, np.float32(np.inf))}
+        <= set(rows[:, place].tolist())
+    ]
+    assert hit
+    applicants = {row.tobytes() for row in loans.features}
+    assert not any(row.tobytes() in applicants for row in rows)
