@@ -26,6 +26,11 @@ class Scorer:
 
 ray.init(num_cpus=os.cpu_count(), include_dashboard=False, configure_logging=False)
 scored = ray.data.read_csv(sys.argv[1]).map_batches(
-    Scorer, fn_constructor_args=(sys.argv[2],), batch_format="pandas", concurrency=os.cpu_count()
+    Scorer,
+    fn_constructor_args=(sys.argv[2],),
+    batch_format="pandas",
+    # Half a CPU each: workers that took all of them would leave none for reading.
+    num_cpus=0.5,
+    concurrency=os.cpu_count(),
 )
 scored.write_csv(sys.argv[3])

@@ -1,5 +1,6 @@
 """Spark in local mode with the same graph. `spark_local.py INPUT MODEL.onnx OUTPUT_FOLDER`; run where pyspark is."""
 
+import os
 import sys
 from collections.abc import Iterator
 
@@ -8,6 +9,7 @@ from pyspark.sql import SparkSession
 from rival_schema import CATEGORIES, FEATURES
 
 graph = sys.argv[2]
+os.environ["PYSPARK_PYTHON"] = sys.executable
 
 
 def score(blocks: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
