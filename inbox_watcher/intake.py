@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from contextlib import suppress
 
 import msgspec
 
@@ -9,15 +10,19 @@ from dag_specs.errors import DagSpecError
 from inbox_watcher.batch import Batch, State
 from inbox_watcher.claim import move_once
 from inbox_watcher.layout import LONGEST_NAME
-from inbox_watcher.sizing import choose_chunk_bytes
+from inbox_watcher.sizing import FIRST_GUESS, SMALL_FILE, choose_chunk_bytes, measure_speed
 from inbox_watcher.workplace import Workplace
 from scoring.atomic import write_bytes
 from scoring.batch_plan import FORMAT, BatchPlan
 from scoring.chunks import plan_chunks
 from scoring.content import prepare_content
-from scoring.errors import FileRefusedError, LoansError
+from scoring.errors import FileRefusedError, LoansError, ProofError
+from scoring.receipt import read_receipt
 from scoring.registry import Pin, read_manifest
 from scoring.source import open_source
+
+_REMEMBERED = 100
+"""How many batches back speed is looked for."""
 
 
 class Intake:
@@ -76,7 +81,16 @@ class Intake:
                 slots = len(scheduler.slots())
         except (DagSpecError, LoansError):
             slots = 1  # planning does not need the pool; submitting will wait for it
-        return choose_chunk_bytes(size, slots)
+        return choose_chunk_bytes(size, slots, self._measure_speed() if size > SMALL_FILE else FIRST_GUESS)
+
+    def _measure_speed(self) -> float:
+        """Learn from the receipts of the last large batches how fast a job is here (bytes per second)."""
+        receipts = []
+        for batch in self._place.journal.latest(_REMEMBERED):
+            if batch.chunks > 1 and batch.state is State.DONE:
+                with suppress(OSError, ProofError):
+                    receipts.append(read_receipt(self._place.layout.batch(batch.id).receipt))
+        return measure_speed(receipts)
 
 
 def _pinned(batch: Batch) -> Pin:

@@ -1,5 +1,9 @@
 """How large chunks are: jobs long enough to be worth starting, short enough to be lost without grief."""
 
+from collections.abc import Iterable
+
+from scoring.receipt import Receipt
+
 SMALL_FILE = 32 << 20
 """Bytes below which a file is one chunk: a few seconds of work, about what starting a job costs."""
 
@@ -11,6 +15,19 @@ FIRST_GUESS = 40e6
 
 WAVES = 2
 """Jobs per slot: with more than one, a slow slot holds up less."""
+
+
+LARGE_ENOUGH_SECONDS = 1.0
+"""Work below which a receipt says more of imports than of speed (seconds)."""
+
+
+def measure_speed(receipts: Iterable[Receipt]) -> float:
+    """Give the bytes per second that one job scored, over all `receipts`; FIRST_GUESS where they tell too little."""
+    size = seconds = 0.0
+    for receipt in receipts:
+        size += receipt.input.bytes
+        seconds += sum(sum(part.seconds.values()) for part in receipt.parts)
+    return size / seconds if seconds >= LARGE_ENOUGH_SECONDS else FIRST_GUESS
 
 
 def choose_chunk_bytes(size: int, slots: int, bytes_per_second: float = FIRST_GUESS) -> int:
