@@ -33,11 +33,13 @@ class ChunkCluster:
     """What the jobs of one batch need."""
 
     batch_id: str
-    """Id of the batch: letters, digits, `.`, `_`, `-`."""
+    """Id of the batch, or of the group of small files: letters, digits, `.`, `_`, `-`."""
     python: Path
     """The interpreter as every execute node sees it."""
     plan_path: Path
-    """The batch's chunk plan on the shared storage."""
+    """The batch's chunk plan on the shared storage; of a group of small files the list of their chunks."""
+    listed: bool = False
+    """Whether `plan_path` is such a list; the group's one job is its chunk 0."""
     chunks: tuple[int, ...]
     """Numbers of the chunks to score, each once; a retry names the missing ones only."""
     event_log: Path
@@ -64,19 +66,21 @@ class ChunkCluster:
 def describe_chunks(cluster: ChunkCluster) -> str:
     """Return the submit description without its queue statement; `queue_items` are what it is queued with.
 
-    The jobs of chunk N run `python -I -m scoring.score_chunk --plan PLAN --chunk N` and print to N.out
-    and N.err.  A job that ends, with whatever exit code, leaves the queue: its part tells whether it is done.
+    The job of chunk N runs `python -I -m scoring.score_chunk --plan PLAN --chunk N`, the job of a group
+    `python -I -m scoring.score_chunk --list LIST`; it prints to N.out and N.err.  A job that ends, with whatever exit
+    code, leaves the queue: its part tells whether it is done.
     Raises DescriptionError when a value cannot be told to HTCondor.
     """
     batch_id = check_identifier(cluster.batch_id, "batch id")
     plan = check_path(cluster.plan_path, "chunk plan")
     # -I: neither the job's folder nor PYTHON* variables nor the account's own packages have a say.
-    arguments = quote_arguments(["-I", "-m", "scoring.score_chunk", "--plan", plan, "--chunk"])
+    what = ["--list", plan] if cluster.listed else ["--plan", plan, "--chunk"]
+    arguments = quote_arguments(["-I", "-m", "scoring.score_chunk", *what])
     pairs: list[tuple[str, str | int]] = [
         ("universe", "vanilla"),
         ("executable", check_path(cluster.python, "Python interpreter")),
         # The chunk number, an integer from the queue items, follows inside the quotes.
-        ("arguments", f'{arguments[:-1]} $(chunk)"'),
+        ("arguments", arguments if cluster.listed else f'{arguments[:-1]} $(chunk)"'),
         ("transfer_executable", "false"),
         ("should_transfer_files", "NO"),
         ("getenv", "false"),
@@ -90,6 +94,8 @@ def describe_chunks(cluster: ChunkCluster) -> str:
         ("request_disk", check_number(cluster.disk_mb, "disk (MB)", 1) * _KIB_PER_MB),
         ("keep_claim_idle", check_number(cluster.keep_claim_idle_seconds, "time to keep a claim (s)")),
         ("job_lease_duration", check_number(cluster.job_lease_seconds, "job lease (s)", 60)),
+        # A slot that gets free takes the waiting job of the smallest batch, so that a huge one starves nobody.
+        ("priority", -(len(cluster.chunks) - 1).bit_length()),
         ("leave_in_queue", "false"),
         ("notification", "never"),
         ("batch_name", batch_id),

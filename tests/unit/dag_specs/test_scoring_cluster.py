@@ -38,6 +38,7 @@ request_memory = 512
 request_disk = 65536
 keep_claim_idle = 300
 job_lease_duration = 600
+priority = -2
 leave_in_queue = false
 notification = never
 batch_name = 20260101-batch.1
