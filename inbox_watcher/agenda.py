@@ -87,7 +87,7 @@ class Agenda:
         elif batch.state is State.RUNNING:
             self._singles[batch.id] = (now, batch)
         elif batch.state is State.PLANNED and may_share(batch):
-            self._small[batch.id] = (batch, Waiting(batch.id, now, batch.attempt))
+            self._small[batch.id] = (batch, Waiting(batch.id, now, batch.attempt if batch.suspect else 0))
         else:
             self._lines[batch.state].append(batch)
 

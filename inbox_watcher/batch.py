@@ -81,6 +81,8 @@ class Batch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Chunks of the present attempt (0-based); empty: all of them."""
     group: str = ""
     """The group of small files whose one job carries the present attempt; empty: it has a cluster of its own."""
+    suspect: bool = False
+    """Whether its last job ended without a word on it: it may be what ended the job."""
     scored: int = 0
     """Rows with a prediction, once published."""
     rejected: int = 0

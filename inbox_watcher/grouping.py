@@ -29,8 +29,8 @@ class Waiting:
     """Its batch."""
     since: float
     """When it began to wait (monotonic, seconds)."""
-    attempt: int = 0
-    """How often it was submitted before."""
+    suspected: int = 0
+    """How often it was submitted before, when it may be what ended its last job; else 0."""
 
 
 def may_share(batch: Batch) -> bool:
@@ -48,8 +48,8 @@ def choose_groups(
     less than twice as many jobs are out; beyond that a further job would only wait in the queue, and they gather until
     a job ends, LARGEST of them are together, or LONGEST_WAIT is over.
 
-    A job that dies (out of memory, say) takes those behind the bad file along; so a second attempt is made in groups
-    of few, and the last one alone.
+    A job that dies (out of memory, say) takes those behind the bad file along; so such files are tried again in groups
+    of few, and in their last attempt alone.
     """
     if not waiting:
         return []
@@ -57,8 +57,8 @@ def choose_groups(
     waited = now - min(item.since for item in waiting)
     due = idle or (waited >= PATIENCE and outstanding < 2 * places) or waited >= LONGEST_WAIT
     groups = []
-    for largest in sorted({_largest(item.attempt, attempts) for item in waiting}):
-        ids = [item.batch_id for item in waiting if _largest(item.attempt, attempts) == largest]
+    for largest in sorted({_largest(item.suspected, attempts) for item in waiting}):
+        ids = [item.batch_id for item in waiting if _largest(item.suspected, attempts) == largest]
         if not due:
             ids = ids[: len(ids) // LARGEST * LARGEST]
         jobs = max(min(idle, len(ids) // WORTH_SPLITTING), 1)
@@ -67,11 +67,11 @@ def choose_groups(
     return groups
 
 
-def _largest(attempt: int, attempts: int) -> int:
-    """Give how many files may share a job in their next attempt (`attempt` were made, `attempts` are allowed)."""
-    if attempt == 0:
+def _largest(suspected: int, attempts: int) -> int:
+    """Give how many files may share a job with a file that failed `suspected` times of `attempts`."""
+    if suspected == 0:
         return LARGEST
-    return 1 if attempt + 1 >= attempts else WORTH_SPLITTING
+    return 1 if suspected + 1 >= attempts else WORTH_SPLITTING
 
 
 def fits_queue(jobs: int, idle: int, limit: int) -> bool:

@@ -66,6 +66,8 @@ class Groups:
             if batch.attempt and os.path.exists(self._outcome(batch)):
                 settled.append(advance(batch, State.MERGING, now(), chunks_done=1))
             else:
+                if batch.attempt:
+                    self._words(batch).unlink(missing_ok=True)  # it told of an earlier attempt
                 fresh.append(batch)
         if settled:
             self._place.journal.record_many(settled)
@@ -166,20 +168,20 @@ class Groups:
             there = False
         if there:
             return advance(batch, State.MERGING, now(), chunks_done=1)
-        words = self._words_of(batch, watch)
+        told = self._own_words(batch)
+        words = f"chunk 0: {told or watch.last_words.get(0, 'no part was left, and no reason')}"
         if batch.attempt < self._place.site.scoring.attempts:
             _LOG.warning("%s: attempt %d left its chunk unscored: %s", batch.id, batch.attempt, words)
-            return advance(batch, State.PLANNED, now())
+            return advance(batch, State.PLANNED, now(), suspect=not told)
         return fail(batch, describe_refusal(attempts_used_up(batch, words)))
 
-    def _words_of(self, batch: Batch, watch: JobWatch) -> str:
-        """Say why there is no part: the program's own line where there is one, else what HTCondor said."""
+    def _own_words(self, batch: Batch) -> str:
+        """Give the program's own line on why this chunk failed; empty when it had no time for one."""
         try:
             told = self._words(batch).read_text(errors="replace").strip()
         except OSError:
-            told = ""
-        reason = told.splitlines()[-1] if told else watch.last_words.get(0, "no part was left, and no reason")
-        return f"chunk 0: {reason}"
+            return ""
+        return told.splitlines()[-1] if told else ""
 
     def _list(self, batch: Batch) -> ListedChunk:
         return ListedChunk(str(self._place.layout.batch(batch.id).plan), 0, str(self._words(batch)))
