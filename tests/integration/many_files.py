@@ -41,8 +41,9 @@ class Figures:
     def __str__(self) -> str:
         """Tell the figures in a line."""
         return (
-            f"{self.files:,} files of {ROWS} rows: dropped in {self.dropping:.1f} s, claimed {self.claimed:.1f} s after, "
-            f"ended {self.seconds:.1f} s after the first drop ({self.files / self.seconds:.0f} files/s), "
+            f"{self.files:,} files of {ROWS} rows: dropped in {self.dropping:.1f} s, "
+            f"claimed {self.claimed:.1f} s after, "
+            f"all ended {self.seconds:.1f} s after the first drop, {self.files / self.seconds:.0f} files/s, "
             f"{self.groups} shared jobs, daemon {self.peak_mb:.0f} MB"
         )
 

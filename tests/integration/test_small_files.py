@@ -3,6 +3,7 @@
 import io
 import os
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -74,6 +75,14 @@ def test_a_file_of_a_thousand_rows_is_quick(pool: PoolStatus, trained: TrainedSi
     assert statistics.median(taken) <= 2
 
 
+# Bindings are bound to one pool in a process.
+ASK = """
+import htcondor2
+negotiator = htcondor2.Collector().locate(htcondor2.DaemonType.Negotiator)
+print(htcondor2.RemoteParam(negotiator)["NEGOTIATOR_INTERVAL"])
+"""
+
+
 @pytest.fixture(scope="module")
 def unhurried_pool() -> Iterator[PoolStatus]:
     """Bring up a further pool whose negotiator works at HTCondor's own pace: each minute, 20 s apart at least."""
@@ -82,11 +91,17 @@ def unhurried_pool() -> Iterator[PoolStatus]:
         status = bring_up(home, slots=2)
         with status.condor_config.open("a") as file:
             file.write("\nNEGOTIATOR_INTERVAL = 60\nNEGOTIATOR_CYCLE_DELAY = 20\nNEGOTIATOR_MIN_INTERVAL = 5\n")
+        for daemon in status.daemons:
+            if daemon.name == "condor_negotiator":
+                os.kill(daemon.pid, signal.SIGHUP)  # it reads its configuration again
         environment = os.environ | {"CONDOR_CONFIG": str(status.condor_config)}
-        ask = "import htcondor2; print(htcondor2.param['BIN'])"
-        command = [sys.executable, "-c", ask]
-        programs = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.strip()
-        subprocess.run([Path(programs) / "condor_reconfig", "-all"], env=environment, check=True, capture_output=True)
+        for _ in range(20):
+            asked = subprocess.run(
+                [sys.executable, "-c", ASK], env=environment, capture_output=True, text=True, check=False
+            )
+            if asked.stdout.strip() == "60":
+                break
+        assert asked.stdout.strip() == "60", asked.stderr
         yield status
     finally:
         take_down(home)
