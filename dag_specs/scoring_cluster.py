@@ -24,6 +24,10 @@ BATCH = "LoansBatch"
 """The job's ClassAd attribute that holds the batch id: by it a cluster is found again after a crash."""
 CHUNK = "LoansChunk"
 """The job's ClassAd attribute that holds the chunk number."""
+MAX_MATERIALIZE = 1000
+"""Jobs of one cluster that are in the queue at a time."""
+MAX_IDLE = 200
+"""Of a larger cluster, jobs that wait for a slot at a time."""
 
 _KIB_PER_MB = 1024
 
@@ -57,9 +61,9 @@ class ChunkCluster:
     """How long a slot stays ours after its last job, so that the next batch starts without negotiation (seconds)."""
     job_lease_seconds: int = 600
     """How long a job outlives a lost connection to the submit node; also how long a dead node's job seems to run."""
-    max_materialize: int = 1000
+    max_materialize: int = MAX_MATERIALIZE
     """Jobs of the cluster that are in the queue at a time; more chunks than these become jobs as others end."""
-    max_idle: int = 200
+    max_idle: int = MAX_IDLE
     """Of a cluster with more than `max_materialize` chunks, jobs that wait for a slot at a time."""
 
 
@@ -94,8 +98,7 @@ def describe_chunks(cluster: ChunkCluster) -> str:
         ("request_disk", check_number(cluster.disk_mb, "disk (MB)", 1) * _KIB_PER_MB),
         ("keep_claim_idle", check_number(cluster.keep_claim_idle_seconds, "time to keep a claim (s)")),
         ("job_lease_duration", check_number(cluster.job_lease_seconds, "job lease (s)", 60)),
-        # A slot that gets free takes the waiting job of the smallest batch, so that a huge one starves nobody.
-        ("priority", -(len(cluster.chunks) - 1).bit_length()),
+        ("priority", choose_priority(len(cluster.chunks))),
         ("leave_in_queue", "false"),
         ("notification", "never"),
         ("batch_name", batch_id),
@@ -108,6 +111,15 @@ def describe_chunks(cluster: ChunkCluster) -> str:
             ("max_idle", check_number(cluster.max_idle, "limit of idle jobs", 1)),
         ]
     return join_lines(pairs)
+
+
+def choose_priority(jobs: int) -> int:
+    """Give the priority of the jobs of a cluster of so many: a slot that gets free takes the job of the smallest batch.
+
+    So a batch of ten thousand jobs starves nobody; among batches of about one size (a power of two) the first comes
+    first.
+    """
+    return -(jobs - 1).bit_length()
 
 
 def queue_items(cluster: ChunkCluster) -> tuple[Mapping[str, str], ...]:

@@ -58,7 +58,7 @@ class Scoring(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     attempts: int = 3
     """How often a chunk is tried before its file fails."""
     max_idle_jobs: int = 400
-    """Jobs of all batches that may wait for a slot before a further batch of several jobs waits here."""
+    """Jobs that may wait for a slot before a further batch of as many jobs as theirs, or more, waits here."""
 
 
 class Training(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -214,7 +214,7 @@ state = {state}
 # echo = []
 # How often a chunk is tried before its file fails.
 # attempts = 3
-# While this many jobs wait for a slot, a further batch of several jobs waits with the daemon.
+# While this many jobs wait for a slot, a further batch waits with the daemon; one of fewer jobs than theirs does not.
 # max_idle_jobs = 400
 
 [training]

@@ -75,9 +75,10 @@ def _largest(suspected: int, attempts: int) -> int:
 
 
 def fits_queue(jobs: int, idle: int, limit: int) -> bool:
-    """Tell whether a cluster of `jobs` may be submitted while `idle` jobs of all batches wait for a slot.
+    """Tell whether a cluster of `jobs` may be submitted while `idle` jobs that start before it wait for a slot.
 
     What is beyond `limit` waits here, where it costs the scheduler nothing. A single job always may go: by its
-    priority it is the next to start.
+    priority it is the next to start. Larger batches do not count: they neither hold a smaller one up in the queue nor
+    here.
     """
     return jobs == 1 or idle < limit

@@ -3,7 +3,7 @@
 import logging
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from scoring.registry import now
 
 _LOG = logging.getLogger("loans.watch")
 
+_PREFIX = "group-"
 _COUNT_SECONDS = 30.0
 """How long a count of the pool's places holds (seconds)."""
 
@@ -85,7 +86,9 @@ class Groups:
         return found
 
     def _submit_fresh(self, batches: Sequence[Batch]) -> list[Batch]:
-        group = f"group-{new_batch_id()}"
+        group = f"{_PREFIX}{new_batch_id()}"
+        log = self._place.state.event_log(group)
+        create_log(log)
         folder = self._place.layout.group(group)
         folder.logs.mkdir(mode=0o770, parents=True)
         chunks = (self._list(batch) for batch in batches)
@@ -95,8 +98,6 @@ class Groups:
         marked = self._place.journal.record_many(
             [msgspec.structs.replace(batch, attempt=done + 1, retried=(0,), group=group) for batch, done in tried]
         )
-        log = self._place.state.event_log(group)
-        create_log(log)
         site = self._place.site
         cluster = ChunkCluster(
             batch_id=group,
@@ -150,9 +151,19 @@ class Groups:
             return []
         ended = self._place.journal.record_many([self._judge(batch, watch) for batch in batches])
         del self._following[group]
+        self.clear_away(group)
+        return ended
+
+    def find_leftovers(self, batches: Iterable[Batch]) -> list[str]:
+        """Name the groups that left an event log though none of the open `batches` belongs to them."""
+        known = {batch.group for batch in batches}
+        logs = self._place.state.events.glob(f"{_PREFIX}*.log")
+        return sorted({path.stem for path in logs} - known)
+
+    def clear_away(self, group: str) -> None:
+        """Remove what is left of a group; its event log, by which it would be found again, last."""
         shutil.rmtree(self._place.layout.group(group).root, ignore_errors=True)
         self._place.state.event_log(group).unlink(missing_ok=True)
-        return ended
 
     def _watch(self, group: str, cluster: int) -> JobWatch:
         return JobWatch(self._place.layout.batch(group), self._place.state.event_log(group), cluster, (0,), 1)

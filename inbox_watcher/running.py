@@ -9,7 +9,14 @@ import msgspec
 
 from dag_specs.event_log import create_log
 from dag_specs.jobs import JobId
-from dag_specs.scoring_cluster import ChunkCluster, describe_chunks, queue_items
+from dag_specs.scoring_cluster import (
+    MAX_IDLE,
+    MAX_MATERIALIZE,
+    ChunkCluster,
+    choose_priority,
+    describe_chunks,
+    queue_items,
+)
 from inbox_watcher.batch import Batch, State, Verdict, judge_jobs
 from inbox_watcher.job_watch import DISTRUST_SECONDS, RECONCILE_SECONDS, JobWatch
 from inbox_watcher.workplace import Workplace, attempts_used_up
@@ -37,10 +44,11 @@ class Running:
         self._place = place
         self._following: dict[str, _Following] = {}
 
-    @property
-    def idle_jobs(self) -> int:
-        """Jobs of all batches that wait for a slot, as far as was heard."""
-        return sum(following.watch.idle for following in list(self._following.values()))
+    def count_idle_ahead(self, jobs: int) -> int:
+        """Count the idle jobs of batches that start before those of a new batch of `jobs`, as far as was heard."""
+        watches = [following.watch for following in list(self._following.values())]
+        ahead = [watch for watch in watches if choose_priority(len(watch.chunks)) >= choose_priority(jobs)]
+        return sum(min(watch.idle, MAX_IDLE) if len(watch.chunks) > MAX_MATERIALIZE else watch.idle for watch in ahead)
 
     def submit(self, batch: Batch) -> Batch:
         """Submit the chunks that have no part yet as one cluster."""

@@ -87,6 +87,8 @@ class Watcher:
         # Storage that hangs may hold up these threads for ever; the loop goes on, and they are left behind at the end.
         lister = ThreadPoolExecutor(1, thread_name_prefix="inbox")
         _LOG.info("watching %s; %d batch(es) to go on with", self._layout.inbox, len(self._agenda))
+        with suppress(OSError):
+            workers.submit(self._steps.clear_away, self._steps.find_leftovers(self._journal.open_batches()))
         self._rouse()  # what is there already needs no hint
         tell_systemd("READY=1")
         try:

@@ -1,7 +1,7 @@
 """What the daemon does for a batch in each of its states. Every step can be cut off anywhere and done again."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 
 from dag_specs.jobs import Scheduler
@@ -49,7 +49,18 @@ class Steps:
 
     def may_submit(self, batch: Batch) -> bool:
         """Tell whether a planned batch may bring more idle jobs to the pool now."""
-        return fits_queue(batch.chunks, self._running.idle_jobs, self._place.site.scoring.max_idle_jobs)
+        return fits_queue(
+            batch.chunks, self._running.count_idle_ahead(batch.chunks), self._place.site.scoring.max_idle_jobs
+        )
+
+    def find_leftovers(self, open_batches: Iterable[Batch]) -> list[str]:
+        """Name the groups of an earlier life that no open batch belongs to. Raises OSError as the local disk does."""
+        return self._groups.find_leftovers(open_batches)
+
+    def clear_away(self, groups: Iterable[str]) -> None:
+        """Remove what such groups left behind."""
+        for group in groups:
+            self._groups.clear_away(group)
 
     def submit_group(self, batches: Sequence[Batch]) -> list[Batch]:
         """Submit planned small files as one job and give them as they stand then. Raises as `take`."""

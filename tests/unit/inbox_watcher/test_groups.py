@@ -110,6 +110,26 @@ def test_every_entry_of_a_group_is_tried(
     journal.close()
 
 
+def test_what_a_killed_daemon_left_of_groups_is_found(
+    site: Site, layout: Layout, journal_path: Path, scheduler: PoolInProcess, open_batch: OpenBatch, drop: Drop
+) -> None:
+    """A group that was never submitted, or ended with its daemon, is cleared away; one that is open is not."""
+    make_files(drop, open_batch)
+    dying = DyingJournal(journal_path, 2 * FILES + 1, written=False)
+    with pytest.raises(KilledError):
+        go_on(site, dying, scheduler)
+    dying.close()
+    again = Journal(journal_path)
+    steps = Steps(site, again, lambda: nullcontext(scheduler))
+    (left,) = steps.find_leftovers(again.open_batches())
+    (running, *_) = steps.submit_group(again.open_batches())
+    assert steps.find_leftovers(again.open_batches()) == [left]
+    steps.clear_away([left])
+    assert [path.name for path in layout.batches.glob("group-*")] == [running.group]
+    assert steps.find_leftovers(again.open_batches()) == []
+    again.close()
+
+
 def test_a_lost_answer_is_found_by_the_group(
     site: Site, layout: Layout, journal: Journal, scheduler: PoolInProcess, open_batch: OpenBatch, drop: Drop
 ) -> None:

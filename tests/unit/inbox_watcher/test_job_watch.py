@@ -3,6 +3,7 @@
 from contextlib import nullcontext
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from dag_specs.errors import SchedulerError
@@ -14,6 +15,7 @@ from inbox_watcher.journal import Journal
 from inbox_watcher.layout import BatchLayout, Layout
 from inbox_watcher.steps import Steps
 from tests.unit.inbox_watcher.batch_steps import ID, NAME, Drop, OpenBatch, go_on
+from tests.unit.inbox_watcher.conftest import with_scoring
 from tests.unit.inbox_watcher.pool_in_process import PoolInProcess
 
 
@@ -216,3 +218,24 @@ def test_a_watch_of_jobs_ignores_what_is_not_its_own(tmp_path: Path) -> None:
     assert watch.hear()
     assert watch.facts.still_queued == {0}
     assert JobId(7, 0) != JobId(6, 0)
+
+
+def test_only_jobs_that_start_before_it_keep_a_batch_here(
+    site: Site, journal: Journal, open_batch: OpenBatch, drop: Drop
+) -> None:
+    """While too many jobs are idle a batch of about as many or more waits here; smaller ones go at once."""
+    scheduler = PoolInProcess(lazy=True)
+    steps = Steps(with_scoring(site, max_idle_jobs=4), journal, lambda: nullcontext(scheduler))
+    drop(NAME)
+    batch = open_batch()
+    while batch.state is not State.RUNNING:
+        assert steps.may_submit(batch)
+        batch = steps.take(batch)
+    assert 5 <= batch.chunks <= 8
+    assert not steps.may_submit(batch)
+    assert not steps.may_submit(msgspec.structs.replace(batch, chunks=10_000))
+    assert steps.may_submit(msgspec.structs.replace(batch, chunks=2))
+    assert steps.may_submit(msgspec.structs.replace(batch, chunks=1))
+    scheduler.run_all()
+    steps.take(batch)
+    assert steps.may_submit(batch)
