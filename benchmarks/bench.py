@@ -28,6 +28,7 @@ RIVAL_ROWS = 2_000_000
 GROWTH_ROWS = (200_000, 2_000_000, 20_000_000)
 POOL_ROWS = 10_000_000
 POOL_SLOTS = 2
+FILES, FILE_ROWS, DROP_SECONDS = 10_000, 20, 60
 CORE = max(os.sched_getaffinity(0))
 TASKSET = shutil.which("taskset") or "taskset"
 
@@ -209,9 +210,7 @@ class Bench:
         site = self.site("logistic")
         root = site.parent / "root"
         home = self.folder / "pool"
-        text = site.read_text(encoding="utf-8")
-        if "bench-pool" not in text:
-            site.write_text(text.replace('# home = ""', f'home = "{home}"  # bench-pool'), encoding="utf-8")
+        self._use_pool(site, home)
         subprocess.run([LOANS, "pool", "up", "--home", home, "--slots", str(POOL_SLOTS)], check=True)
         try:
             with (self.folder / "watch.log").open("wb") as log:
@@ -232,6 +231,53 @@ class Bench:
             f"publication: {seconds:.1f} s (1.3 times one-core time / {POOL_SLOTS} + 5 s = {bound:.1f} s).",
             "",
         ]
+
+    def files(self) -> list[str]:
+        """Drop ten thousand small files in a minute and wait for the last."""
+        sample = self.folder / "small.csv"
+        subprocess.run([LOANS, "generate", str(FILE_ROWS * 100), "-o", sample], check=True, capture_output=True)
+        header, *loans = sample.read_bytes().splitlines(keepends=True)
+        site = self.site("logistic")
+        root, home = site.parent / "root", self.folder / "pool"
+        self._use_pool(site, home)
+        stem = f"small-{time.time_ns()}"
+        subprocess.run([LOANS, "pool", "up", "--home", home, "--slots", str(POOL_SLOTS)], check=True)
+        try:
+            with (self.folder / "watch.log").open("wb") as log:
+                daemon = subprocess.Popen([LOANS, "watch", "--site", site], stderr=log)
+            try:
+                self._drop(root, 1000)
+                started = time.monotonic()
+                for number in range(FILES):
+                    first = number % 100 * FILE_ROWS
+                    hidden = root / "inbox" / f".{stem}.tmp"
+                    hidden.write_bytes(header + b"".join(loans[first : first + FILE_ROWS]))
+                    os.rename(hidden, root / "inbox" / f"{stem}-{number}.csv")
+                    time.sleep(max(started + number * DROP_SECONDS / FILES - time.monotonic(), 0))
+                while len(list((root / "outbox").glob(f"{stem}-*.predictions.csv"))) < FILES:
+                    if time.monotonic() - started > 1200:
+                        raise TimeoutError("the small files were not published; see watch.log")
+                    time.sleep(0.5)
+                seconds = time.monotonic() - started
+                status = Path(f"/proc/{daemon.pid}/status").read_text()
+                peak = int(status.split("VmHWM:")[1].split()[0]) * 1024 / 1e6
+            finally:
+                daemon.terminate()
+                daemon.wait(20)
+        finally:
+            subprocess.run([LOANS, "pool", "down", "--home", home], check=True)
+        return [
+            f"## {FILES:,} files of {FILE_ROWS} loans through the pool, {POOL_SLOTS} slots, logistic",
+            "",
+            f"Dropped evenly over {DROP_SECONDS} s; the last was published {seconds:.0f} s after the first drop:",
+            f"{FILES / seconds:.0f} files/s. The daemon took {peak:.0f} MB at most.",
+            "",
+        ]
+
+    def _use_pool(self, site: Path, home: Path) -> None:
+        text = site.read_text(encoding="utf-8")
+        if "bench-pool" not in text:
+            site.write_text(text.replace('# home = ""', f'home = "{home}"  # bench-pool'), encoding="utf-8")
 
     def _drop(self, root: Path, rows: int) -> float:
         name = f"pool-{rows}-{time.time_ns()}"
@@ -294,6 +340,7 @@ def main(arguments: list[str]) -> None:
         "growth": bench.growth,
         "planning": bench.planning,
         "pool": bench.pool,
+        "files": bench.files,
         "others": bench.others,
     }
     chosen = arguments[1:] or list(groups)

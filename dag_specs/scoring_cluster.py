@@ -24,6 +24,10 @@ BATCH = "LoansBatch"
 """The job's ClassAd attribute that holds the batch id: by it a cluster is found again after a crash."""
 CHUNK = "LoansChunk"
 """The job's ClassAd attribute that holds the chunk number."""
+MAX_MATERIALIZE = 1000
+"""Jobs of one cluster that are in the queue at a time."""
+MAX_IDLE = 200
+"""Of a larger cluster, jobs that wait for a slot at a time."""
 
 _KIB_PER_MB = 1024
 
@@ -33,11 +37,13 @@ class ChunkCluster:
     """What the jobs of one batch need."""
 
     batch_id: str
-    """Id of the batch: letters, digits, `.`, `_`, `-`."""
+    """Id of the batch, or of the group of small files: letters, digits, `.`, `_`, `-`."""
     python: Path
     """The interpreter as every execute node sees it."""
     plan_path: Path
-    """The batch's chunk plan on the shared storage."""
+    """The batch's chunk plan on the shared storage; of a group of small files the list of their chunks."""
+    listed: bool = False
+    """Whether `plan_path` is such a list; the group's one job is its chunk 0."""
     chunks: tuple[int, ...]
     """Numbers of the chunks to score, each once; a retry names the missing ones only."""
     event_log: Path
@@ -55,28 +61,30 @@ class ChunkCluster:
     """How long a slot stays ours after its last job, so that the next batch starts without negotiation (seconds)."""
     job_lease_seconds: int = 600
     """How long a job outlives a lost connection to the submit node; also how long a dead node's job seems to run."""
-    max_materialize: int = 1000
+    max_materialize: int = MAX_MATERIALIZE
     """Jobs of the cluster that are in the queue at a time; more chunks than these become jobs as others end."""
-    max_idle: int = 200
+    max_idle: int = MAX_IDLE
     """Of a cluster with more than `max_materialize` chunks, jobs that wait for a slot at a time."""
 
 
 def describe_chunks(cluster: ChunkCluster) -> str:
     """Return the submit description without its queue statement; `queue_items` are what it is queued with.
 
-    The jobs of chunk N run `python -I -m scoring.score_chunk --plan PLAN --chunk N` and print to N.out
-    and N.err.  A job that ends, with whatever exit code, leaves the queue: its part tells whether it is done.
+    The job of chunk N runs `python -I -m scoring.score_chunk --plan PLAN --chunk N`, the job of a group
+    `python -I -m scoring.score_chunk --list LIST`; it prints to N.out and N.err.  A job that ends, with whatever exit
+    code, leaves the queue: its part tells whether it is done.
     Raises DescriptionError when a value cannot be told to HTCondor.
     """
     batch_id = check_identifier(cluster.batch_id, "batch id")
     plan = check_path(cluster.plan_path, "chunk plan")
     # -I: neither the job's folder nor PYTHON* variables nor the account's own packages have a say.
-    arguments = quote_arguments(["-I", "-m", "scoring.score_chunk", "--plan", plan, "--chunk"])
+    what = ["--list", plan] if cluster.listed else ["--plan", plan, "--chunk"]
+    arguments = quote_arguments(["-I", "-m", "scoring.score_chunk", *what])
     pairs: list[tuple[str, str | int]] = [
         ("universe", "vanilla"),
         ("executable", check_path(cluster.python, "Python interpreter")),
         # The chunk number, an integer from the queue items, follows inside the quotes.
-        ("arguments", f'{arguments[:-1]} $(chunk)"'),
+        ("arguments", arguments if cluster.listed else f'{arguments[:-1]} $(chunk)"'),
         ("transfer_executable", "false"),
         ("should_transfer_files", "NO"),
         ("getenv", "false"),
@@ -90,6 +98,7 @@ def describe_chunks(cluster: ChunkCluster) -> str:
         ("request_disk", check_number(cluster.disk_mb, "disk (MB)", 1) * _KIB_PER_MB),
         ("keep_claim_idle", check_number(cluster.keep_claim_idle_seconds, "time to keep a claim (s)")),
         ("job_lease_duration", check_number(cluster.job_lease_seconds, "job lease (s)", 60)),
+        ("priority", choose_priority(len(cluster.chunks))),
         ("leave_in_queue", "false"),
         ("notification", "never"),
         ("batch_name", batch_id),
@@ -102,6 +111,15 @@ def describe_chunks(cluster: ChunkCluster) -> str:
             ("max_idle", check_number(cluster.max_idle, "limit of idle jobs", 1)),
         ]
     return join_lines(pairs)
+
+
+def choose_priority(jobs: int) -> int:
+    """Give the priority of the jobs of a cluster of so many: a slot that gets free takes the job of the smallest batch.
+
+    So a batch of ten thousand jobs starves nobody; among batches of about one size (a power of two) the first comes
+    first.
+    """
+    return -(jobs - 1).bit_length()
 
 
 def queue_items(cluster: ChunkCluster) -> tuple[Mapping[str, str], ...]:

@@ -67,6 +67,8 @@ class Batch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The version that scores it, pinned at claim."""
     rows: int = 0
     """Records in the file, once planned."""
+    bytes: int = 0
+    """Size of what is scored, once planned (bytes)."""
     chunks: int = 0
     """Jobs, once planned."""
     chunks_done: int = 0
@@ -77,12 +79,21 @@ class Batch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """HTCondor's numbers for the jobs of each attempt, the present one last."""
     retried: tuple[int, ...] = ()
     """Chunks of the present attempt (0-based); empty: all of them."""
+    group: str = ""
+    """The group of small files whose one job carries the present attempt; empty: it has a cluster of its own."""
+    suspect: bool = False
+    """Whether its last job ended without a word on it: it may be what ended the job."""
     scored: int = 0
     """Rows with a prediction, once published."""
     rejected: int = 0
     """Rows with a reject, once published."""
     reason: str = ""
     """Why it failed, in words."""
+
+    @property
+    def submitted_as(self) -> str:
+        """The id by which HTCondor knows its jobs: its own, or that of its group."""
+        return self.group or self.id
 
 
 def advance(batch: Batch, state: State, when: str, **changes: object) -> Batch:

@@ -57,6 +57,8 @@ class Scoring(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Further columns of the input that are echoed behind the predictions."""
     attempts: int = 3
     """How often a chunk is tried before its file fails."""
+    max_idle_jobs: int = 400
+    """Jobs that may wait for a slot before a further batch of as many jobs as theirs, or more, waits here."""
 
 
 class Training(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -127,6 +129,7 @@ def _find_problems(site: Site) -> list[str]:
         "scoring.disk_mb": site.scoring.disk_mb,
         "scoring.max_unpacked_bytes": site.scoring.max_unpacked_bytes,
         "scoring.attempts": site.scoring.attempts,
+        "scoring.max_idle_jobs": site.scoring.max_idle_jobs,
         "training.shards": site.training.shards,
     }
     problems += [f"{name} must be more than 0" for name, value in positive.items() if not 0 < value < math.inf]
@@ -211,6 +214,8 @@ state = {state}
 # echo = []
 # How often a chunk is tried before its file fails.
 # attempts = 3
+# While this many jobs wait for a slot, a further batch waits with the daemon; one of fewer jobs than theirs does not.
+# max_idle_jobs = 400
 
 [training]
 # Labelled files; none: every CSV in ROOT/history.

@@ -10,7 +10,7 @@ from dag_specs.errors import DagSpecError
 from inbox_watcher.batch import Batch, State
 from inbox_watcher.claim import move_once
 from inbox_watcher.layout import LONGEST_NAME
-from inbox_watcher.sizing import FIRST_GUESS, SMALL_FILE, choose_chunk_bytes, measure_speed
+from inbox_watcher.sizing import SMALL_FILE, choose_chunk_bytes, measure_speed
 from inbox_watcher.workplace import Workplace
 from scoring.atomic import write_bytes
 from scoring.batch_plan import FORMAT, BatchPlan
@@ -73,15 +73,17 @@ class Intake:
             self._place.site.scoring.echo,
         )
         write_bytes(folder.plan, msgspec.json.encode(batch_plan))
-        return self._place.record(batch, State.PLANNED, rows=plan.rows, chunks=len(plan.chunks))
+        return self._place.record(batch, State.PLANNED, rows=plan.rows, bytes=source.bytes, chunks=len(plan.chunks))
 
     def _choose_chunk_bytes(self, size: int) -> int:
+        if size <= SMALL_FILE:
+            return choose_chunk_bytes(size, 1)  # nobody has to be asked
         try:
             with self._place.scheduler() as scheduler:
                 slots = len(scheduler.slots())
         except (DagSpecError, LoansError):
             slots = 1  # planning does not need the pool; submitting will wait for it
-        return choose_chunk_bytes(size, slots, self._measure_speed() if size > SMALL_FILE else FIRST_GUESS)
+        return choose_chunk_bytes(size, slots, self._measure_speed())
 
     def _measure_speed(self) -> float:
         """Learn from the receipts of the last large batches how fast a job is here (bytes per second)."""

@@ -10,6 +10,12 @@ from inbox_watcher.batch import JobFacts
 from inbox_watcher.layout import BatchLayout
 from scoring.part import name_part
 
+RECONCILE_SECONDS = 60.0
+"""How often queue and history are asked about jobs whose events may have been missed (seconds)."""
+
+DISTRUST_SECONDS = 5.0
+"""The same while the event log is missing or damaged (seconds)."""
+
 _LEFT = {EventKind.TERMINATED, EventKind.ABORTED}
 
 
@@ -23,6 +29,7 @@ class JobWatch:
         self._cluster = cluster
         self._chunks = chunks
         self._queued = set(chunks)
+        self._started: set[int] = set()
         self.has_news = True
         self.parts_there = set(range(total)) - set(chunks)
         self.held: dict[int, str] = {}
@@ -32,6 +39,11 @@ class JobWatch:
     def facts(self) -> JobFacts:
         """What the decision needs."""
         return JobFacts(frozenset(self.parts_there), frozenset(self._queued))
+
+    @property
+    def idle(self) -> int:
+        """Jobs that wait for a slot, those that are yet to materialize included."""
+        return len(self._queued - self._started)
 
     @property
     def chunks(self) -> tuple[int, ...]:
@@ -92,3 +104,5 @@ class JobWatch:
             self.held[chunk] = event.reason or "no reason given"
         elif event.kind in (EventKind.RELEASED, EventKind.EXECUTING):
             self.held.pop(chunk, None)
+            if event.kind is EventKind.EXECUTING:
+                self._started.add(chunk)

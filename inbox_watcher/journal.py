@@ -2,7 +2,10 @@
 
 import sqlite3
 import threading
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -24,12 +27,26 @@ CREATE INDEX IF NOT EXISTS batch_names ON batches (name);
 """
 
 
+@dataclass
+class _Entry:
+    """What one thread wants written."""
+
+    rows: list[tuple[object, ...]]
+    done: bool = False
+    error: sqlite3.Error | None = None
+
+
+def _row(batch: Batch) -> tuple[object, ...]:
+    return (batch.id, batch.state in FINAL, batch.output, batch.name, msgspec.json.encode(batch))
+
+
 class Journal:
     """Batches by id. What `record` has returned from survives kill -9 and, with the disk's word, a power cut."""
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         """Open the journal, or make it. Raises StorageError when it cannot be opened."""
         self._lock = threading.Lock()
+        self._entries: deque[_Entry] = deque()
         self._read_only = read_only
         try:
             if read_only:
@@ -48,13 +65,40 @@ class Journal:
 
     def record(self, batch: Batch) -> Batch:
         """Write a batch's state, durably, and give the batch back. Raises StorageError when the disk refuses."""
-        row = (batch.id, batch.state in FINAL, batch.output, batch.name, msgspec.json.encode(batch))
+        return self.record_many([batch])[0]
+
+    def record_many(self, batches: Sequence[Batch]) -> list[Batch]:
+        """Write the states of several batches, all or none, and give the batches back.
+
+        Whatever threads bring while one waits for the disk is written together, with one wait. Raises StorageError
+        when the disk refuses.
+        """
+        entry = _Entry([_row(batch) for batch in batches])
+        self._entries.append(entry)
         with self._lock:
-            try:
-                self._database.execute("INSERT OR REPLACE INTO batches VALUES (?, ?, ?, ?, ?)", row)
-            except sqlite3.Error as error:
-                raise StorageError(f"The journal cannot be written: {error}.", "Check the disk of `state`.") from error
-        return batch
+            if not entry.done:
+                together = [self._entries.popleft() for _ in range(len(self._entries))]
+                self._write(together)
+        if entry.error is not None:
+            error = entry.error
+            raise StorageError(f"The journal cannot be written: {error}.", "Check the disk of `state`.") from error
+        return list(batches)
+
+    def _write(self, entries: "list[_Entry]") -> None:
+        """Write what several threads brought (the lock is held)."""
+        try:
+            self._database.execute("BEGIN IMMEDIATE")
+            rows = (row for entry in entries for row in entry.rows)
+            self._database.executemany("INSERT OR REPLACE INTO batches VALUES (?, ?, ?, ?, ?)", rows)
+            self._database.execute("COMMIT")
+        except sqlite3.Error as error:
+            with suppress(sqlite3.Error):
+                self._database.execute("ROLLBACK")
+            for entry in entries:
+                entry.error = error
+        finally:
+            for entry in entries:
+                entry.done = True
 
     def open_batches(self) -> list[Batch]:
         """Give the batches that are not finished, oldest first."""

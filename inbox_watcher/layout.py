@@ -87,6 +87,10 @@ class Layout:
         """Name the files of one batch."""
         return BatchLayout(self.batches / batch_id)
 
+    def group(self, group_id: str) -> "GroupLayout":
+        """Name the files of one group of small files."""
+        return GroupLayout(self.batches / group_id)
+
     def archived(self, batch_id: str, name: str) -> Path:
         """Name the input of a finished batch."""
         return self.archive / batch_id / name
@@ -141,6 +145,24 @@ class BatchLayout:
     @property
     def logs(self) -> Path:
         """What the jobs printed."""
+        return self.root / "logs"
+
+
+@dataclass(frozen=True)
+class GroupLayout:
+    """The folder of one group of small files that share a job; it goes when the job has ended."""
+
+    root: Path
+    """batches/GROUP_ID."""
+
+    @property
+    def chunks(self) -> Path:
+        """Which chunks the job is to score."""
+        return self.root / "chunks.json"
+
+    @property
+    def logs(self) -> Path:
+        """What the job printed."""
         return self.root / "logs"
 
 

@@ -9,22 +9,22 @@ import msgspec
 
 from dag_specs.event_log import create_log
 from dag_specs.jobs import JobId
-from dag_specs.scoring_cluster import ChunkCluster, describe_chunks, queue_items
+from dag_specs.scoring_cluster import (
+    MAX_IDLE,
+    MAX_MATERIALIZE,
+    ChunkCluster,
+    choose_priority,
+    describe_chunks,
+    queue_items,
+)
 from inbox_watcher.batch import Batch, State, Verdict, judge_jobs
-from inbox_watcher.job_watch import JobWatch
-from inbox_watcher.workplace import Workplace
-from scoring.errors import FileRefusedError, ProofError
+from inbox_watcher.job_watch import DISTRUST_SECONDS, RECONCILE_SECONDS, JobWatch
+from inbox_watcher.workplace import Workplace, attempts_used_up
+from scoring.errors import ProofError
 from scoring.part import Outcome, name_part, read_outcome
 from scoring.refusal import check_reject_share
 
 _LOG = logging.getLogger("loans.watch")
-
-
-RECONCILE_SECONDS = 60.0
-"""How often queue and history are asked about jobs whose events may have been missed (seconds)."""
-
-DISTRUST_SECONDS = 5.0
-"""The same while the event log is missing or damaged (seconds)."""
 
 
 @dataclass
@@ -43,6 +43,12 @@ class Running:
         """Work in `place`."""
         self._place = place
         self._following: dict[str, _Following] = {}
+
+    def count_idle_ahead(self, jobs: int) -> int:
+        """Count the idle jobs of batches that start before those of a new batch of `jobs`, as far as was heard."""
+        watches = [following.watch for following in list(self._following.values())]
+        ahead = [watch for watch in watches if choose_priority(len(watch.chunks)) >= choose_priority(jobs)]
+        return sum(min(watch.idle, MAX_IDLE) if len(watch.chunks) > MAX_MATERIALIZE else watch.idle for watch in ahead)
 
     def submit(self, batch: Batch) -> Batch:
         """Submit the chunks that have no part yet as one cluster."""
@@ -78,20 +84,25 @@ class Running:
         with self._place.scheduler() as scheduler:
             number = scheduler.submit_cluster(describe_chunks(cluster), queue_items(cluster))
         _LOG.info("%s: %d job(s) submitted as cluster %d", batch.id, len(missing), number)
-        return self._place.record(batch, State.RUNNING, clusters=(*batch.clusters, number))
+        batch = self._place.record(batch, State.RUNNING, clusters=(*batch.clusters, number))
+        self._begin_to_follow(batch, self._place.clock())
+        return batch
+
+    def _begin_to_follow(self, batch: Batch, asked: float) -> _Following:
+        """Start with an empty memory; the queue was, or counts as, asked at `asked` (seconds)."""
+        watch = JobWatch(
+            self._place.layout.batch(batch.id),
+            self._place.state.event_log(batch.id),
+            batch.clusters[-1],
+            batch.retried or tuple(range(batch.chunks)),
+            batch.chunks,
+        )
+        following = self._following[batch.id] = _Following(watch, asked, {})
+        return following
 
     def follow(self, batch: Batch) -> Batch:
         """Look at the jobs. Raises FileRefusedError when too many rows are rejected or the attempts are used up."""
-        following = self._following.get(batch.id)
-        if following is None:
-            watch = JobWatch(
-                self._place.layout.batch(batch.id),
-                self._place.state.event_log(batch.id),
-                batch.clusters[-1],
-                batch.retried or tuple(range(batch.chunks)),
-                batch.chunks,
-            )
-            following = self._following[batch.id] = _Following(watch, -RECONCILE_SECONDS, {})
+        following = self._following.get(batch.id) or self._begin_to_follow(batch, -RECONCILE_SECONDS)
         watch = following.watch
         trusted = watch.hear()
         overdue = self._place.clock() - following.asked >= RECONCILE_SECONDS
@@ -122,11 +133,7 @@ class Running:
         if verdict is Verdict.SUBMIT_MISSING:
             _LOG.warning("%s: attempt %d left chunks unscored: %s", batch.id, batch.attempt, words)
             return self._place.record(batch, State.PLANNED)
-        raise FileRefusedError(
-            "attempts_used_up",
-            f"The file could not be scored in {batch.attempt} attempts: {words}.",
-            "When the cause is mended, drop the file again.",
-        )
+        raise attempts_used_up(batch, words)
 
     def _check_rejects(self, batch: Batch, following: _Following) -> None:
         """Refuse the file as soon as its parts show too many rejects, before it uses the pool further."""
@@ -158,6 +165,11 @@ class Running:
             if words:
                 return f"chunk {chunk}: {words}"
         return f"{len(missing)} chunk(s) left no part and no reason"
+
+    def give_up(self, batch: Batch) -> None:
+        """Take the jobs of a batch that failed out of the queue, and forget them."""
+        self._following.pop(batch.id, None)
+        self.withdraw(batch, "the batch failed")
 
     def withdraw(self, batch: Batch, why: str) -> None:
         """Take the jobs of the present attempt out of the queue."""

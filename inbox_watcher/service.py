@@ -12,7 +12,8 @@ from queue import Empty, SimpleQueue
 from dag_specs.errors import DagSpecError
 from dag_specs.jobs import Scheduler
 from inbox_watcher.admission import Admission
-from inbox_watcher.batch import FINAL, Batch, State
+from inbox_watcher.agenda import Agenda, Task, TaskKind
+from inbox_watcher.batch import Batch
 from inbox_watcher.config import Site
 from inbox_watcher.hints import Hints
 from inbox_watcher.journal import Journal
@@ -23,8 +24,8 @@ from scoring.errors import LoansError, StorageError, describe_defect
 
 _LOG = logging.getLogger("loans.watch")
 
-_TICK = 0.2
-"""How often running batches are looked at (seconds): one small read of a local file each."""
+_TICK = 0.1
+"""How often jobs are looked at (seconds): one small read of a local file for each cluster."""
 
 _GRACE = 5.0
 """How long steps in progress are waited for when the daemon is told to stop (seconds)."""
@@ -33,6 +34,7 @@ _LONGEST_PAUSE = 60.0
 """Longest wait before a step that failed is tried again (seconds)."""
 
 _WORKERS = 4
+"""Steps at a time: two cores' worth, and as many that wait for storage."""
 
 
 class Watcher:
@@ -53,9 +55,10 @@ class Watcher:
         # The one kind of channel that a signal handler may put into at any moment.
         self._wake: SimpleQueue[None] = SimpleQueue()
         self._stopping = False
-        self._active: dict[str, Batch] = {batch.id: batch for batch in journal.open_batches()}
-        self._busy: dict[str, Future[Batch]] = {}
-        self._pauses: dict[str, tuple[float, float]] = {}
+        self._agenda = Agenda(journal.open_batches())
+        self._busy: dict[Future[list[Batch]], Task] = {}
+        self._ended: SimpleQueue[Future[list[Batch]]] = SimpleQueue()
+        self._pauses: dict[str, float] = {}
         self._listed = -site.inbox.rescan_seconds
 
     def stop(self) -> None:
@@ -79,29 +82,34 @@ class Watcher:
         hints = Hints(self._layout.inbox, self._rouse, self._site.inbox.rescan_seconds)
         hints.start()
         workers = ThreadPoolExecutor(_WORKERS, thread_name_prefix="step")
+        # Looks at jobs are many and short; they do not stand in line behind files.
+        followers = ThreadPoolExecutor(2, thread_name_prefix="jobs")
         # Storage that hangs may hold up these threads for ever; the loop goes on, and they are left behind at the end.
         lister = ThreadPoolExecutor(1, thread_name_prefix="inbox")
-        _LOG.info("watching %s; %d batch(es) to go on with", self._layout.inbox, len(self._active))
+        _LOG.info("watching %s; %d batch(es) to go on with", self._layout.inbox, len(self._agenda))
+        with suppress(OSError):
+            workers.submit(self._steps.clear_away, self._steps.find_leftovers(self._journal.open_batches()))
         self._rouse()  # what is there already needs no hint
         tell_systemd("READY=1")
         try:
             while not self._stopping:
-                idle = not self._active and not self._admission.waiting
+                idle = not len(self._agenda) and not self._admission.waiting
                 self._sleep(self._site.inbox.rescan_seconds if idle else _TICK)
                 if self._listing is None and (hints.take_changed() or self._listing_due()):
                     self._start_listing(lister, hints.take_moved_in())
                 self._take_in()
                 self._collect()
-                self._dispatch(workers)
+                self._dispatch(workers, followers)
         finally:
             tell_systemd("STOPPING=1")
             hints.stop()
             workers.shutdown(wait=False, cancel_futures=True)
+            followers.shutdown(wait=False, cancel_futures=True)
             lister.shutdown(wait=False, cancel_futures=True)
             deadline = time.monotonic() + _GRACE
-            for future in list(self._busy.values()):
+            for future in list(self._busy):
                 _wait_quietly(future, deadline - time.monotonic())
-            _LOG.info("stopped; %d batch(es) will be gone on with", len(self._active))
+            _LOG.info("stopped; %d batch(es) will be gone on with", len(self._agenda))
 
     def _listing_due(self) -> bool:
         period = _TICK if self._admission.waiting else self._site.inbox.rescan_seconds
@@ -109,8 +117,7 @@ class Watcher:
 
     def _start_listing(self, lister: ThreadPoolExecutor, moved_in: set[str]) -> None:
         self._listed = time.monotonic()
-        claiming = [batch.name for batch in self._active.values() if batch.state is State.CLAIMING]
-        self._listing = lister.submit(self._admission.admit, moved_in, claiming)
+        self._listing = lister.submit(self._admission.admit, moved_in, self._agenda.names_being_claimed())
         self._listing.add_done_callback(lambda _: self._rouse())
 
     def _take_in(self) -> None:
@@ -119,47 +126,77 @@ class Watcher:
             return
         listing, self._listing = self._listing, None
         try:
-            self._active.update((batch.id, batch) for batch in listing.result())
+            for batch in listing.result():
+                self._agenda.put(batch, time.monotonic())
         except Exception as error:  # noqa: BLE001 (a defect in one listing must not end the daemon)
             _LOG.error("the inbox was not taken in: %s", describe_defect(error))
 
-    def _dispatch(self, workers: ThreadPoolExecutor) -> None:
+    def _dispatch(self, workers: ThreadPoolExecutor, followers: ThreadPoolExecutor) -> None:
+        """Start what is due: looks at jobs, jobs for small files, and steps for as many workers as are free."""
         moment = time.monotonic()
-        for batch_id, batch in self._active.items():
-            if batch_id in self._busy or self._pauses.get(batch_id, (0.0, 0.0))[0] > moment:
-                continue
-            self._busy[batch_id] = workers.submit(self._steps.take, batch)
-            if batch.state is not State.RUNNING:
-                self._busy[batch_id].add_done_callback(lambda _: self._rouse())
+        self._agenda.wake(moment)
+        for task in self._agenda.take_looks(moment, _TICK):
+            self._start(followers, task)
+        for task in self._agenda.take_groups(self._steps.places, self._site.scoring.attempts, moment):
+            self._start(workers, task)
+        while sum(task.in_line for task in self._busy.values()) < _WORKERS:
+            step = self._agenda.take_step(self._steps.may_submit, moment)
+            if step is None:
+                break
+            self._start(workers, step)
+
+    def _start(self, workers: ThreadPoolExecutor, task: Task) -> None:
+        future = workers.submit(self._do, task)
+        self._busy[future] = task
+        future.add_done_callback(self._ended.put)
+        if task.in_line:
+            future.add_done_callback(lambda _: self._rouse())
+
+    def _do(self, task: Task) -> list[Batch]:
+        if task.kind is TaskKind.SUBMIT_GROUP:
+            return self._steps.submit_group(task.batches)
+        if task.kind is TaskKind.FOLLOW_GROUP:
+            return self._steps.follow_group(task.batches[0].group, task.batches)
+        return [self._steps.take(task.batches[0])]
 
     def _collect(self) -> None:
-        for batch_id, future in list(self._busy.items()):
-            if not future.done():
-                continue
-            del self._busy[batch_id]
-            try:
-                batch = future.result()
-            except (OSError, DagSpecError, LoansError) as error:
-                self._pause(batch_id, error, (error.strerror or "") if isinstance(error, OSError) else str(error))
-                continue
-            except Exception as error:  # noqa: BLE001 (a defect that one file meets must not stop the others)
-                self._pause(batch_id, error, describe_defect(error))
-                continue
-            self._pauses.pop(batch_id, None)
-            if batch.state in FINAL:
-                del self._active[batch_id]
-            else:
-                self._active[batch_id] = batch
+        """Take note of what the steps that ended have come to."""
+        with suppress(Empty):
+            while True:
+                future = self._ended.get_nowait()
+                task = self._busy.pop(future)
+                try:
+                    batches = future.result()
+                except (OSError, DagSpecError, LoansError) as error:
+                    self._pause(task, error, (error.strerror or "") if isinstance(error, OSError) else str(error))
+                except Exception as error:  # noqa: BLE001 (a defect that one file meets must not stop the others)
+                    self._pause(task, error, describe_defect(error))
+                else:
+                    self._take_on(task, batches)
 
-    def _pause(self, batch_id: str, error: Exception, reason: str) -> None:
+    def _take_on(self, task: Task, batches: list[Batch]) -> None:
+        moment = time.monotonic()
+        for batch in batches:
+            self._pauses.pop(batch.id, None)
+            self._agenda.put(batch, moment)
+        told = {batch.id for batch in batches}
+        for batch in task.batches:
+            if batch.id not in told:
+                self._agenda.put(batch, moment)
+
+    def _pause(self, task: Task, error: Exception, reason: str) -> None:
         """Wait longer after each failure in a row; say so each time. What the journal knows by then counts."""
-        pause = min(max(self._pauses.get(batch_id, (0.0, 0.0))[1] * 2, 1.0), _LONGEST_PAUSE)
-        self._pauses[batch_id] = (time.monotonic() + pause, pause)
-        _LOG.error("%s: %s; tried again in %.0f s", batch_id, reason, pause)
+        pause = max(min(max(self._pauses.get(batch.id, 0.0) * 2, 1.0), _LONGEST_PAUSE) for batch in task.batches)
         if isinstance(error, DagSpecError):
             self._pool = None
-        with suppress(StorageError):
-            self._active[batch_id] = self._journal.find(batch_id) or self._active[batch_id]
+        due = time.monotonic() + pause
+        for batch in task.batches:
+            self._pauses[batch.id] = pause
+            latest = None
+            with suppress(StorageError):
+                latest = self._journal.find(batch.id)
+            self._agenda.put_later(latest or batch, due)
+        _LOG.error("%s: %s; tried again in %.0f s", task.batches[0].submitted_as, reason, pause)
 
     @contextmanager
     def _scheduler(self) -> Iterator[Scheduler]:
@@ -170,7 +207,7 @@ class Watcher:
             yield self._pool
 
 
-def _wait_quietly(future: Future[Batch], seconds: float) -> None:
+def _wait_quietly(future: Future[list[Batch]], seconds: float) -> None:
     try:
         future.result(max(seconds, 0.0))
     except Exception:  # noqa: BLE001 (whatever a last step met, it is done again at the next start)

@@ -1,17 +1,19 @@
 """What the daemon does for a batch in each of its states. Every step can be cut off anywhere and done again."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 
 from dag_specs.jobs import Scheduler
 from inbox_watcher.batch import Batch, State
 from inbox_watcher.config import Site
+from inbox_watcher.grouping import fits_queue, may_share
+from inbox_watcher.groups import Groups
 from inbox_watcher.intake import Intake
 from inbox_watcher.journal import Journal
 from inbox_watcher.publishing import Publishing
 from inbox_watcher.running import Running
-from inbox_watcher.workplace import Workplace
+from inbox_watcher.workplace import Workplace, describe_refusal, fail
 from scoring.errors import FileRefusedError, ModelError, ProofError
 
 
@@ -29,15 +31,53 @@ class Steps:
         self._place = Workplace(site, journal, scheduler, clock)
         intake, publishing = Intake(self._place), Publishing(self._place)
         self._running = Running(self._place)
+        self._groups = Groups(self._place)
         self._acts: dict[State, Callable[[Batch], Batch]] = {
             State.CLAIMING: intake.claim,
             State.CLAIMED: intake.plan,
-            State.PLANNED: self._running.submit,
-            State.RUNNING: self._running.follow,
+            State.PLANNED: self._submit,
+            State.RUNNING: self._follow,
             State.MERGING: publishing.publish,
             State.PUBLISHED: publishing.archive,
             State.FAILING: publishing.set_aside,
         }
+
+    @property
+    def places(self) -> int:
+        """Jobs that the pool could run at a time, as far as is known."""
+        return self._groups.places
+
+    def may_submit(self, batch: Batch) -> bool:
+        """Tell whether a planned batch may bring more idle jobs to the pool now."""
+        return fits_queue(
+            batch.chunks, self._running.count_idle_ahead(batch.chunks), self._place.site.scoring.max_idle_jobs
+        )
+
+    def find_leftovers(self, open_batches: Iterable[Batch]) -> list[str]:
+        """Name the groups of an earlier life that no open batch belongs to. Raises OSError as the local disk does."""
+        return self._groups.find_leftovers(open_batches)
+
+    def clear_away(self, groups: Iterable[str]) -> None:
+        """Remove what such groups left behind."""
+        for group in groups:
+            self._groups.clear_away(group)
+
+    def submit_group(self, batches: Sequence[Batch]) -> list[Batch]:
+        """Submit planned small files as one job and give them as they stand then. Raises as `take`."""
+        return self._groups.submit(batches)
+
+    def follow_group(self, group: str, batches: Sequence[Batch]) -> list[Batch]:
+        """Look at a group's job; give its batches as they stand when it ended, else none. Raises as `take`."""
+        return self._groups.follow(group, batches)
+
+    def _submit(self, batch: Batch) -> Batch:
+        return self._groups.submit([batch])[0] if may_share(batch) else self._running.submit(batch)
+
+    def _follow(self, batch: Batch) -> Batch:
+        if not batch.group:
+            return self._running.follow(batch)
+        ended = self._groups.follow(batch.group, [batch])
+        return ended[0] if ended else batch
 
     def take(self, batch: Batch) -> Batch:
         """Do the next thing for a batch and give it as it stands then, journaled.
@@ -47,13 +87,11 @@ class Steps:
         try:
             return self._acts[batch.state](batch)
         except FileRefusedError as error:
-            where = f" (line {error.line})" if error.line else ""
-            return self._fail(batch, f"{error.what}{where} [{error.code}]\n{error.way_out}")
+            return self._fail(batch, describe_refusal(error))
         except (ModelError, ProofError) as error:
             return self._fail(batch, error.explain())
 
     def _fail(self, batch: Batch, reason: str) -> Batch:
-        if batch.state is State.RUNNING:
-            self._running.withdraw(batch, "the batch failed")
-        words = reason.strip().encode(errors="backslashreplace").decode()
-        return self._place.record(batch, State.FAILING, reason=words)
+        if batch.state is State.RUNNING and not batch.group:
+            self._running.give_up(batch)
+        return self._place.journal.record(fail(batch, reason))

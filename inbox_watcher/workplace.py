@@ -11,6 +11,7 @@ from inbox_watcher.batch import Batch, State, advance
 from inbox_watcher.config import Site
 from inbox_watcher.journal import Journal
 from inbox_watcher.layout import Layout, StateLayout
+from scoring.errors import FileRefusedError
 from scoring.registry import now
 
 
@@ -40,3 +41,24 @@ class Workplace:
     def record(self, batch: Batch, state: State, **changes: object) -> Batch:
         """Journal a batch in its next state and give it. Raises StorageError when the disk refuses."""
         return self.journal.record(advance(batch, state, now(), **changes))
+
+
+def fail(batch: Batch, reason: str) -> Batch:
+    """Give a batch that cannot be scored, with the reason in words."""
+    words = reason.strip().encode(errors="backslashreplace").decode()
+    return advance(batch, State.FAILING, now(), reason=words)
+
+
+def attempts_used_up(batch: Batch, words: str) -> FileRefusedError:
+    """Make the refusal of a file whose chunk failed in every attempt; `words` say how in the last one."""
+    return FileRefusedError(
+        "attempts_used_up",
+        f"The file could not be scored in {batch.attempt} attempts: {words}.",
+        "When the cause is mended, drop the file again.",
+    )
+
+
+def describe_refusal(error: FileRefusedError) -> str:
+    """Say why a file is refused, and the way out."""
+    where = f" (line {error.line})" if error.line else ""
+    return f"{error.what}{where} [{error.code}]\n{error.way_out}"

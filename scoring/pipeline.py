@@ -4,7 +4,7 @@ import io
 import socket
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -69,17 +69,20 @@ class Stopwatch:
         return {name: round(value, 3) for name, value in self.seconds.items()}
 
 
-def score_chunk(batch: BatchPlan, number: int, *, threads: int) -> Outcome:
+def score_chunk(
+    batch: BatchPlan, number: int, *, threads: int, opener: Callable[[Path, str, str, int], Model] | None = None
+) -> Outcome:
     """Score one chunk of a batch and leave its part; the outcome is written last.
 
-    Raises ModelError, ProofError or FileRefusedError when model, input and plan do not fit each other, OSError as the
-    storage does; no part is left then.
+    `opener` opens the model instead of `open_model`: a process that scores many chunks verifies and opens each version
+    once. Raises ModelError, ProofError or FileRefusedError when model, input and plan do not fit each other, OSError
+    as the storage does; no part is left then.
     """
     watch = Stopwatch()
     started = now()
     chunk = batch.chunk(number)
     with watch.stage("open model"):
-        model = open_model(Path(batch.models), batch.model.version, batch.model.manifest_sha256, threads)
+        model = (opener or open_model)(Path(batch.models), batch.model.version, batch.model.manifest_sha256, threads)
     contract = model.manifest.contract
     files = name_part(Path(batch.parts), number)
     read, scored, rejected = blake3(), 0, 0

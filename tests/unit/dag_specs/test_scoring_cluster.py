@@ -38,6 +38,7 @@ request_memory = 512
 request_disk = 65536
 keep_claim_idle = 300
 job_lease_duration = 600
+priority = -2
 leave_in_queue = false
 notification = never
 batch_name = 20260101-batch.1
@@ -49,6 +50,23 @@ My.LoansChunk = $(chunk)
 def test_description() -> None:
     """A batch's description is exactly this text."""
     assert describe_chunks(CLUSTER) == GOLDEN
+
+
+def test_description_of_a_group() -> None:
+    """The one job of a group of small files is told the list of their chunks, and goes before every larger batch."""
+    group = dataclasses.replace(
+        CLUSTER, plan_path=Path("/nfs/our loans/batches/g/chunks.json"), listed=True, chunks=(0,)
+    )
+    lines = describe_chunks(group).splitlines()
+    assert lines[2] == "arguments = \"-I -m scoring.score_chunk --list '/nfs/our loans/batches/g/chunks.json'\""
+    assert [line for line in lines if line not in GOLDEN.splitlines()] == [lines[2], "priority = 0"]
+
+
+@pytest.mark.parametrize(("chunks", "priority"), [(1, 0), (2, -1), (3, -2), (1000, -10), (10_000, -14)])
+def test_the_more_jobs_the_later(chunks: int, priority: int) -> None:
+    """A job's priority falls with the number of jobs that its batch brings."""
+    cluster = dataclasses.replace(CLUSTER, chunks=tuple(range(chunks)))
+    assert f"\npriority = {priority}\n" in describe_chunks(cluster)
 
 
 def test_huge_batch_is_materialized_bit_by_bit() -> None:

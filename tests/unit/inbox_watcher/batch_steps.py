@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Protocol
@@ -38,19 +38,19 @@ class DyingJournal(Journal):
     """A journal whose process is killed at one of its entries, just before or just after it is on disk."""
 
     def __init__(self, path: Path, entry: int, *, written: bool) -> None:
-        """Die at the `entry`-th record (1-based)."""
+        """Die at the `entry`-th write (1-based), be it of one batch or of many."""
         super().__init__(path)
         self._left, self._written = entry, written
 
-    def record(self, batch: Batch) -> Batch:
+    def record_many(self, batches: Sequence[Batch]) -> list[Batch]:
         """Write, and die when it is time."""
         self._left -= 1
         if self._left == 0 and not self._written:
             raise KilledError
-        super().record(batch)
+        written = super().record_many(batches)
         if self._left == 0:
             raise KilledError
-        return batch
+        return written
 
 
 def go_on(site: Site, journal: Journal, pool: Scheduler, *, clock: Callable[[], float] | None = None) -> Batch:

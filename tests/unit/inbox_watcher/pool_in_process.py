@@ -4,10 +4,12 @@ import threading
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import redirect_stderr
+from pathlib import Path
 
 from dag_specs.errors import SchedulerError
 from dag_specs.jobs import Job, JobId
 from scoring import score_chunk
+from scoring.chunk_list import read_chunk_list
 from tests.unit.dag_specs.in_memory_scheduler import Command, InMemoryScheduler
 
 
@@ -65,14 +67,20 @@ class PoolInProcess(InMemoryScheduler):
 
     def _score(self, command: Command) -> int:
         arguments = command.words[command.words.index("scoring.score_chunk") + 1 :]
-        chunk = int(arguments[arguments.index("--chunk") + 1])
+        listed = arguments[0] == "--list"
+        chunk = 0 if listed else int(arguments[arguments.index("--chunk") + 1])
         self.runs[chunk] += 1
         with command.error.open("w") as error:
             if self.killed:
                 return -9
             if self.failures[chunk]:
                 self.failures[chunk] -= 1
-                error.write(f"a line before\n{self.last_words.format(chunk=chunk)}\n")
+                words = f"a line before\n{self.last_words.format(chunk=chunk)}\n"
+                if listed:
+                    for item in read_chunk_list(Path(arguments[1])).chunks:
+                        Path(item.words).write_text(words)
+                else:
+                    error.write(words)
                 return 1
             with redirect_stderr(error):
                 return score_chunk.main(list(arguments))

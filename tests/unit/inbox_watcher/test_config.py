@@ -73,6 +73,7 @@ def test_a_folder_instead_of_a_file_is_told(tmp_path: Path) -> None:
         ("[scoring]\ncpus = 0", "scoring.cpus must be more than 0"),
         ("[scoring]\nmemory_mb = -5", "scoring.memory_mb must be more than 0"),
         ("[scoring]\nattempts = 0", "scoring.attempts must be more than 0"),
+        ("[scoring]\nmax_idle_jobs = 0", "scoring.max_idle_jobs must be more than 0"),
         ("[scoring]\nchunk_bytes = -1", "scoring.chunk_bytes must not be negative"),
         ("[scoring]\nmax_reject_share = 1.5", "scoring.max_reject_share must lie between 0 and 1"),
         ("[scoring]\nmax_reject_share = nan", "scoring.max_reject_share must lie between 0 and 1"),

@@ -5,6 +5,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -155,3 +156,33 @@ def test_a_journal_that_cannot_be_opened_is_told(tmp_path: Path) -> None:
     (tmp_path / "journal.sqlite").write_text("this is no database, though it is long enough to be looked at" * 20)
     with pytest.raises(StorageError, match="cannot be opened"):
         Journal(tmp_path / "journal.sqlite")
+
+
+def test_many_are_written_all_or_none(tmp_path: Path) -> None:
+    """Batches that are recorded together are there together; when the disk refuses, none is, and the next may be."""
+    journal = Journal(tmp_path / "journal.sqlite")
+    batches = [make_batch(number, output=f"loans {number}") for number in range(20)]
+    assert journal.record_many(batches) == batches
+    assert journal.open_batches() == batches
+    assert journal.record_many([]) == []
+    journal._database.execute("PRAGMA query_only=ON")
+    with pytest.raises(StorageError, match="cannot be written"):
+        journal.record_many([msgspec.structs.replace(batch, state=State.FAILED) for batch in batches])
+    assert journal.open_batches() == batches
+    journal._database.execute("PRAGMA query_only=OFF")
+    journal.record(msgspec.structs.replace(batches[0], state=State.FAILED))
+    assert len(journal.open_batches()) == 19
+    journal.close()
+
+
+def test_threads_write_side_by_side(tmp_path: Path) -> None:
+    """What many threads record at the same moment is all there, each entry when its own call has returned."""
+    journal = Journal(tmp_path / "journal.sqlite")
+
+    def write(number: int) -> bool:
+        return journal.find(journal.record(make_batch(number)).id) is not None
+
+    with ThreadPoolExecutor(8) as threads:
+        assert all(threads.map(write, range(100)))
+    assert len(journal.open_batches()) == 100
+    journal.close()

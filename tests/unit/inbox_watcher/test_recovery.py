@@ -124,7 +124,7 @@ def test_a_kill_while_a_file_is_refused_changes_nothing(
 
 
 @pytest.mark.parametrize("written", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("entry", [4, 5, 6])
+@pytest.mark.parametrize("entry", [4, 5, 6, 7])
 def test_a_kill_while_rejects_are_told_loses_none(
     site: Site,
     layout: Layout,

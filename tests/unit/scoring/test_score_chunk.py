@@ -9,6 +9,8 @@ import msgspec
 import pytest
 
 from scoring.batch_plan import BatchPlan
+from scoring.chunk_list import FORMAT, ChunkList, ListedChunk
+from scoring.model import Model, open_model
 from scoring.part import name_part, read_outcome
 from scoring.score_chunk import main
 from tests.unit.scoring.conftest import PlanRun, Registry, Run
@@ -177,3 +179,74 @@ def test_wrong_arguments_are_told(
     with pytest.raises(SystemExit) as stopped:
         main([])
     assert stopped.value.code == 2
+
+
+def list_chunks(run: Run, *chunks: int, plan: Path | None = None) -> tuple[Path, Path]:
+    """Write a list of chunks of one batch; give it and the folder for the words of those that fail."""
+    words = Path(run.batch.parts).parent
+    path = words / "chunks.json"
+    plan = plan or write_plan(run)
+    items = tuple(ListedChunk(str(plan), chunk, str(words / f"{chunk}.err")) for chunk in chunks)
+    path.write_bytes(msgspec.json.encode(ChunkList(FORMAT, items)))
+    return path, words
+
+
+def test_a_list_is_scored_in_one_process(every_rule: Registry, plan_run: PlanRun) -> None:
+    """As a process, it scores every chunk of a list, says nothing, and leaves what single jobs would."""
+    run = plan_run(every_rule, FIRST_LINE + ROWS, 2)
+    path, words = list_chunks(run, 1, 0)
+    done = run_program("--list", str(path))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert not list(words.glob("*.err"))
+    assert run.publish().scored == 20
+
+
+def test_a_bad_chunk_of_a_list_stops_no_other(
+    every_rule: Registry, plan_run: PlanRun, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A chunk that fails says why in its own file, without a cell; the others are scored; stderr has one line."""
+    run = plan_run(every_rule, FIRST_LINE + ROWS, 2)
+    path, words = list_chunks(run, 0, 7, 1)
+    Path(run.batch.plan.source.path).write_bytes(FIRST_LINE + ROWS.replace(b"SECRET3", b"SECRETx"))
+    told = fails_with_one_line(["--list", str(path)], capsys)
+    assert told.startswith("2 chunk(s) of the list failed")
+    assert {file.name for file in words.glob("*.err")} == {"0.err", "7.err"}
+    assert (words / "0.err").read_text().startswith("Chunk 0 failed on ")
+    assert "SECRET" not in (words / "0.err").read_text()
+    assert "has no chunk 7" in (words / "7.err").read_text()
+    assert [file.name for file in Path(run.batch.parts).glob("*.outcome.json")] == ["000001.outcome.json"]
+
+
+def test_a_model_is_opened_once_for_a_list(
+    every_rule: Registry, plan_run: PlanRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The version is verified and opened once in a process, however many chunks it scores."""
+    run = plan_run(every_rule, FIRST_LINE + ROWS, 2)
+    path, _ = list_chunks(run, 0, 1)
+    opened = []
+
+    def count(*arguments: object) -> Model:
+        opened.append(arguments)
+        return open_model(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("scoring.model.open_model", count)
+    before = os.umask(0o022)
+    try:
+        assert main(["--list", str(path)]) == 0
+    finally:
+        os.umask(before)
+    assert len(opened) == 1
+    assert run.publish().scored == 20
+
+
+def test_a_list_that_does_not_read_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A missing list, one that does not read, and one of another format are each one line."""
+    path = tmp_path / "chunks.json"
+    assert "No such file" in fails_with_one_line(["--list", str(path)], capsys)
+    for content in (b"", b"SECRET", b'{"format":1}', b'{"format":2,"chunks":[]}'):
+        path.write_bytes(content)
+        assert "The list failed on" in fails_with_one_line(["--list", str(path)], capsys)
+    for arguments in (["--plan", "p"], ["--list", "l", "--chunk", "1"], ["--plan", "p", "--list", "l"]):
+        with pytest.raises(SystemExit) as stopped:
+            main(arguments)
+        assert stopped.value.code == 2

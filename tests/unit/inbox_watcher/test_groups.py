@@ -1,0 +1,198 @@
+"""Small files that share a job: published once each whatever is cut off, and a bad one costs only itself."""
+
+import os
+from contextlib import nullcontext
+from pathlib import Path
+
+import pytest
+
+from dag_specs.jobs import JobState
+from inbox_watcher.batch import FINAL, Batch, State
+from inbox_watcher.config import Site
+from inbox_watcher.journal import Journal
+from inbox_watcher.layout import Layout
+from inbox_watcher.steps import Steps
+from tests.unit.inbox_watcher.batch_steps import Drop, DyingJournal, KilledError, OpenBatch
+from tests.unit.inbox_watcher.conftest import with_scoring
+from tests.unit.inbox_watcher.pool_in_process import PoolInProcess
+
+FILES = 5
+
+
+def make_files(drop: Drop, open_batch: OpenBatch) -> None:
+    """Drop some small files and open their batches."""
+    for number in range(FILES):
+        drop(f"{number}.csv", rows=5 + number, seed=number)
+        open_batch(f"{number}.csv", f"20261122-150801-00000{number}")
+
+
+def go_on(site: Site, journal: Journal, pool: PoolInProcess) -> None:
+    """Take all open batches to their end, small ones together, with a daemon that remembers nothing of before."""
+    steps = Steps(site, journal, lambda: nullcontext(pool))
+    for _ in range(60):
+        still_open = journal.open_batches()
+        if not still_open:
+            return
+        others = [batch for batch in still_open if batch.state not in (State.PLANNED, State.RUNNING)]
+        for batch in others:
+            steps.take(batch)
+        planned = [batch for batch in still_open if batch.state is State.PLANNED]
+        if planned and not others:
+            steps.submit_group(planned)
+        for group in sorted({batch.group for batch in still_open if batch.state is State.RUNNING}):
+            members = [batch for batch in still_open if batch.group == group and batch.state is State.RUNNING]
+            steps.follow_group(group, members)
+    raise AssertionError(journal.open_batches())
+
+
+def lines_in(layout: Layout) -> dict[str, int]:
+    """Count the lines of what was published."""
+    return {path.name: path.read_bytes().count(b"\n") for path in layout.outbox.glob("*.predictions.csv")}
+
+
+WANTED = {f"{number}.predictions.csv": 6 + number for number in range(FILES)}
+
+
+def test_files_share_one_job(
+    site: Site, layout: Layout, journal: Journal, scheduler: PoolInProcess, open_batch: OpenBatch, drop: Drop
+) -> None:
+    """Five small files are scored by one job, each published under its own name; nothing of the group is left."""
+    make_files(drop, open_batch)
+    go_on(site, journal, scheduler)
+    assert lines_in(layout) == WANTED
+    assert len(scheduler.submitted) == 1
+    assert {batch.attempt for batch in journal.latest(9)} == {1}
+    assert not list(layout.batches.glob("group-*"))
+    assert not list((Path(site.state) / "events").iterdir())
+
+
+# Three entries of each file before it is submitted or after it was scored are those of any batch; the group's own are
+# that of the attempt, the submission and its end.
+ENTRIES = 2 * FILES + 3 + 3 * FILES
+
+
+@pytest.mark.parametrize("written", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("entry", range(2 * FILES + 1, 2 * FILES + 6))
+def test_a_kill_at_any_entry_of_a_group_changes_nothing(
+    site: Site,
+    layout: Layout,
+    journal_path: Path,
+    scheduler: PoolInProcess,
+    open_batch: OpenBatch,
+    drop: Drop,
+    entry: int,
+    *,
+    written: bool,
+) -> None:
+    """Killed around any entry that a group makes, every file is published once, from one job."""
+    make_files(drop, open_batch)
+    dying = DyingJournal(journal_path, entry, written=written)
+    with pytest.raises(KilledError):
+        go_on(site, dying, scheduler)
+    dying.close()
+    again = Journal(journal_path)
+    go_on(site, again, scheduler)
+    assert {batch.state for batch in again.latest(9)} == {State.DONE}
+    again.close()
+    assert lines_in(layout) == WANTED
+    assert len(scheduler.submitted) == 1
+    assert scheduler.runs[0] == 1
+
+
+def test_every_entry_of_a_group_is_tried(
+    site: Site, journal_path: Path, scheduler: PoolInProcess, open_batch: OpenBatch, drop: Drop
+) -> None:
+    """A group makes as many entries as the test above believes."""
+    make_files(drop, open_batch)
+    journal = DyingJournal(journal_path, ENTRIES + 1, written=False)
+    go_on(site, journal, scheduler)
+    assert not journal.open_batches()
+    journal.close()
+
+
+def test_what_a_killed_daemon_left_of_groups_is_found(
+    site: Site, layout: Layout, journal_path: Path, scheduler: PoolInProcess, open_batch: OpenBatch, drop: Drop
+) -> None:
+    """A group that was never submitted, or ended with its daemon, is cleared away; one that is open is not."""
+    make_files(drop, open_batch)
+    dying = DyingJournal(journal_path, 2 * FILES + 1, written=False)
+    with pytest.raises(KilledError):
+        go_on(site, dying, scheduler)
+    dying.close()
+    again = Journal(journal_path)
+    steps = Steps(site, again, lambda: nullcontext(scheduler))
+    (left,) = steps.find_leftovers(again.open_batches())
+    (running, *_) = steps.submit_group(again.open_batches())
+    assert steps.find_leftovers(again.open_batches()) == [left]
+    steps.clear_away([left])
+    assert [path.name for path in layout.batches.glob("group-*")] == [running.group]
+    assert steps.find_leftovers(again.open_batches()) == []
+    again.close()
+
+
+def test_a_lost_answer_is_found_by_the_group(
+    site: Site, layout: Layout, journal: Journal, scheduler: PoolInProcess, open_batch: OpenBatch, drop: Drop
+) -> None:
+    """When HTCondor took the job but its answer was lost, the job is found by the group's id, not submitted again."""
+    make_files(drop, open_batch)
+    scheduler.lose_answers = 1
+    with pytest.raises(Exception, match="The answer was lost"):
+        go_on(site, journal, scheduler)
+    scheduler.run_all()
+    go_on(site, journal, scheduler)
+    assert lines_in(layout) == WANTED
+    assert len(scheduler.submitted) == 1
+
+
+def test_a_bad_chunk_stops_no_other(
+    site: Site, layout: Layout, journal: Journal, scheduler: PoolInProcess, open_batch: OpenBatch, drop: Drop
+) -> None:
+    """A file whose content was changed after it was planned fails with its own words; its company is published."""
+    make_files(drop, open_batch)
+    steps = Steps(site, journal, lambda: nullcontext(scheduler))
+    for _ in range(2):
+        for batch in journal.open_batches():
+            steps.take(batch)
+    spoilt = layout.batch("20261122-150801-000002").input
+    spoilt.write_bytes(spoilt.read_bytes().replace(b"3", b"4"))
+    go_on(site, journal, scheduler)
+    assert lines_in(layout) == {name: count for name, count in WANTED.items() if name != "2.predictions.csv"}
+    assert "chunk 0: Chunk 0 failed on" in (layout.failed / "2.csv.error.txt").read_text()
+    states = [batch.state for batch in sorted(journal.latest(9), key=lambda batch: batch.id)]
+    assert states == [State.DONE, State.DONE, State.FAILED, State.DONE, State.DONE]
+
+
+def test_a_job_that_dies_makes_its_files_suspects(
+    site: Site, layout: Layout, journal: Journal, open_batch: OpenBatch, drop: Drop
+) -> None:
+    """Files whose job was killed are tried again, marked, and fail at last with what HTCondor knows."""
+    scheduler = PoolInProcess()
+    scheduler.killed = True
+    make_files(drop, open_batch)
+    go_on(site, journal, scheduler)
+    assert {(batch.state, batch.suspect, batch.attempt) for batch in journal.latest(9)} == {(State.FAILED, True, 3)}
+    assert "signal 9" in (layout.failed / "0.csv.error.txt").read_text()
+
+
+def test_a_held_job_of_a_group_is_withdrawn(
+    site: Site, journal: Journal, open_batch: OpenBatch, drop: Drop, layout: Layout
+) -> None:
+    """A held job would wait for ever: it is removed, and its files are tried again until their attempts are used up."""
+    scheduler = PoolInProcess(lazy=True)
+    make_files(drop, open_batch)
+    steps = Steps(with_scoring(site, attempts=1), journal, lambda: nullcontext(scheduler))
+    for _ in range(2):
+        for batch in journal.open_batches():
+            steps.take(batch)
+    members = steps.submit_group(journal.open_batches())
+    (job,) = scheduler.all_jobs()
+    scheduler.hold_by_system(job.id, 12, 2, "the disk of node 7 is full")
+    ended: list[Batch] = []
+    for _ in range(3):
+        ended = ended or steps.follow_group(members[0].group, members)
+    assert {batch.state for batch in ended} == {State.FAILING}
+    assert "the disk of node 7 is full" in ended[0].reason
+    assert [job.state for job in scheduler.all_jobs()] == [JobState.REMOVED]
+    for batch in ended:
+        assert steps.take(batch).state in FINAL
+    assert len(os.listdir(layout.failed)) == 2 * FILES
