@@ -13,7 +13,7 @@ from pathlib import Path
 
 from dag_specs.errors import DescriptionError, SchedulerError
 from dag_specs.jobs import Job, JobId, JobState, Slot
-from dag_specs.submit_language import check_identifier, check_path
+from dag_specs.submit_language import check_identifier, check_number, check_path
 from tests.unit.dag_specs.submit_text import DagText, expand, read_dag, read_description, split_words
 
 
@@ -128,6 +128,14 @@ class InMemoryScheduler:
             if dag := self._dags.pop(job.id.cluster, None):
                 self.remove([node for node in dag.running if self._jobs[node].in_queue], reason)
         return len(gone)
+
+    def edit_memory(self, jobs: Sequence[JobId], memory_mb: int) -> int:
+        """Change the memory that jobs ask for: see `Scheduler`."""
+        check_number(memory_mb, "memory (MB)", 1)
+        named = self._named(jobs)
+        for job in named:
+            self._jobs[job.id] = replace(job, memory_mb=memory_mb)
+        return len(named)
 
     def submit_dag(self, dag_file: Path, settings: Mapping[str, str], event_log: Path) -> int:
         """Submit a DAG: see `Scheduler`."""
