@@ -165,6 +165,10 @@ class InMemoryScheduler:
         if idle:
             self._start(idle[0])
 
+    def advance_one(self, job: JobId) -> None:
+        """Run one idle job to its end."""
+        self._start(self._jobs[job])
+
     def all_jobs(self) -> tuple[Job, ...]:
         """Return every job there ever was."""
         return tuple(self._jobs.values())
