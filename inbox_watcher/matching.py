@@ -57,7 +57,7 @@ def check_request(slots: Iterable[Slot], *, cpus: int, memory_mb: int, disk_mb: 
         return Shrunk(
             largest,
             f"jobs ask for {gigabytes(largest)} instead of {gigabytes(memory_mb)} (scoring.memory_mb): "
-            f"none of the pool's {len(known)} slots is larger",
+            f"none of the pool's {count(len(known), 'slot')} is larger",
         )
     wanted = describe_request(cpus, memory_mb, disk_mb)
     return Refused(
@@ -105,7 +105,8 @@ def explain_idle(slots: Iterable[Slot], *, cpus: int, memory_mb: int, disk_mb: i
         return what, "Lower what the site file asks for under [scoring], or give the pool a larger slot."
     free = [slot for slot in known if slot.free_cpus >= cpus and slot.free_memory_mb >= memory_mb]
     if free:
-        return f"{count(len(free), 'slot')} could take them: they start at the pool's next negotiation", ""
+        when = "at the pool's next negotiation, or when claims that are kept run out"
+        return f"{count(len(free), 'slot')} could take them: they start {when}", ""
     with_cpus = [slot.free_memory_mb for slot in known if slot.free_cpus >= cpus]
     if with_cpus:
         return (

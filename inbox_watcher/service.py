@@ -17,7 +17,7 @@ from inbox_watcher.config import Site
 from inbox_watcher.hints import Hints
 from inbox_watcher.journal import Journal
 from inbox_watcher.layout import Layout, StateLayout
-from inbox_watcher.notify import tell_systemd
+from inbox_watcher.notify import Heartbeat, tell_systemd
 from inbox_watcher.steps import Steps
 from scoring.errors import LoansError, StorageError, describe_defect
 
@@ -84,10 +84,12 @@ class Watcher:
         _LOG.info("watching %s; %d batch(es) to go on with", self._layout.inbox, len(self._active))
         self._rouse()  # what is there already needs no hint
         tell_systemd("READY=1")
+        heartbeat = Heartbeat()
         try:
             while not self._stopping:
                 idle = not self._active and not self._admission.waiting
-                self._sleep(self._site.inbox.rescan_seconds if idle else _TICK)
+                self._sleep(min(self._site.inbox.rescan_seconds if idle else _TICK, heartbeat.period / 2))
+                heartbeat.beat()
                 if self._listing is None and (hints.take_changed() or self._listing_due()):
                     self._start_listing(lister, hints.take_moved_in())
                 self._take_in()
