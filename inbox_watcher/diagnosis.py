@@ -2,77 +2,20 @@
 
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Iterable
 
-from dag_specs.events import EventKind, JobEvent
+from dag_specs.events import EventKind
 from dag_specs.jobs import Job, JobState, Slot
 from inbox_watcher.batch import FINAL, Batch, State
-from inbox_watcher.holds import CODES, PAUSES, Policy, gigabytes, memory_used, policy_of, read_raise
-from inbox_watcher.matching import count, explain_idle
+from inbox_watcher.facts import Facts, Kind, Sentence
+from inbox_watcher.held_chunks import explain_held
+from inbox_watcher.matching import explain_idle
+from inbox_watcher.wording import are, count, duration, name_chunks
 
 _SLOW_FACTOR = 3.0
 """A chunk that takes so many times longer than half of the others is called slow,"""
 _SLOW_SECONDS = 60.0
 """once it runs for so long (seconds)."""
-
-
-class Kind(StrEnum):
-    """What a sentence is about."""
-
-    PROGRESS = "progress"
-    """How far it is; nothing is wrong."""
-    WAITING = "waiting"
-    """It waits, which may be right."""
-    TROUBLE = "trouble"
-    """Something is wrong."""
-    END = "end"
-    """It came to its end."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sentence:
-    """One thing to know."""
-
-    kind: Kind
-    """What it is about."""
-    text: str
-    """What is so."""
-    way_out: str = ""
-    """What to do about it; empty: nothing."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Facts:
-    """What could be found out about a batch; what could not is empty, and its trouble says why."""
-
-    batch: Batch
-    """As the journal has it."""
-    now: float
-    """The time (seconds since 1970)."""
-    daemon_runs: bool | None = None
-    """Whether the daemon is at work; None: not known."""
-    jobs: tuple[Job, ...] = ()
-    """The queue's jobs of the present attempt."""
-    slots: tuple[Slot, ...] = ()
-    """The pool's slots."""
-    pool_trouble: str = ""
-    """Why the pool did not tell jobs and slots."""
-    events: tuple[JobEvent, ...] = ()
-    """The event log of the present attempt."""
-    chunk_of: Mapping[int, int]
-    """Which chunk each job (proc) of the present attempt scores."""
-    log_is_there: bool = True
-    """Whether the event log could be read."""
-    parts_there: frozenset[int] | None = None
-    """Chunks whose part is on the shared storage; None: not known."""
-    storage_trouble: str = ""
-    """Why the shared storage did not tell."""
-    cpus: int
-    """What a job asks for: CPUs,"""
-    disk_mb: int
-    """and scratch disk (MB)."""
 
 
 def explain(facts: Facts) -> list[Sentence]:
@@ -93,7 +36,7 @@ def explain(facts: Facts) -> list[Sentence]:
         said.append(
             Sentence(
                 Kind.TROUBLE,
-                f"The shared storage does not answer: {facts.storage_trouble}.",
+                f"The shared storage cannot be read: {facts.storage_trouble}.",
                 "Look at the mount and its server; the daemon goes on by itself when it answers again.",
             )
         )
@@ -148,7 +91,7 @@ def _tell_end(batch: Batch) -> list[Sentence]:
 
 def _explain_jobs(facts: Facts) -> list[Sentence]:
     batch = facts.batch
-    said = _explain_held(facts)
+    said = explain_held(facts)
     waiting = explain_waiting(
         facts.jobs, facts.slots, cpus=facts.cpus, disk_mb=facts.disk_mb, now=facts.now, done=facts.parts_there
     )
@@ -167,7 +110,7 @@ def _explain_jobs(facts: Facts) -> list[Sentence]:
     running = sorted(
         job.chunk for job in facts.jobs if job.in_queue and job.state is JobState.RUNNING and job.chunk is not None
     )
-    now = f"; {name_chunks(running)} {_are(running)} running" if running else ""
+    now = f"; {name_chunks(running)} {are(running)} running" if running else ""
     tries = f", attempt {batch.attempt}" if batch.attempt > 1 else ""
     said.append(Sentence(Kind.PROGRESS, f"{there} of {count(batch.chunks, 'chunk')} are done{tries}{now}."))
     return said
@@ -198,74 +141,6 @@ def explain_waiting(
         since = f" for {duration(now - min(job.since for job in alike))}" if now else ""
         said.append(f"{name_chunks(chunks)} {'waits' if len(chunks) == 1 else 'wait'}{since}: {why}")
     return said
-
-
-def _explain_held(facts: Facts) -> list[Sentence]:
-    """Tell what is held now, and what was held and released."""
-    said: list[Sentence] = []
-    alike: dict[tuple[Kind, str, str], list[int]] = defaultdict(list)
-    held_now = {job.chunk: job for job in facts.jobs if job.in_queue and job.state is JobState.HELD}
-    last_hold: dict[int, JobEvent] = {}
-    released: dict[int, JobEvent] = {}
-    releases: dict[int, int] = defaultdict(int)
-    for event in facts.events:
-        chunk = facts.chunk_of.get(event.proc)
-        if chunk is None:
-            continue
-        if event.kind is EventKind.HELD:
-            last_hold[chunk] = event
-            released.pop(chunk, None)
-        elif event.kind is EventKind.RELEASED:
-            released[chunk] = event
-            releases[chunk] += 1
-        elif event.kind in {EventKind.TERMINATED, EventKind.ABORTED}:
-            last_hold.pop(chunk, None)
-    for chunk, job in held_now.items():
-        if chunk is not None:
-            text, way_out = _tell_hold(job.hold_code, job.hold_subcode, job.reason, releases[chunk], job.memory_mb)
-            alike[Kind.TROUBLE, text, way_out].append(chunk)
-    for chunk, event in last_hold.items():
-        if chunk in held_now or (facts.parts_there and chunk in facts.parts_there):
-            continue
-        if back := released.get(chunk):
-            alike[Kind.PROGRESS, f"held: {_tell_release(event, back)}", ""].append(chunk)
-        elif facts.pool_trouble:
-            text, way_out = _tell_hold(event.hold_code, event.hold_subcode, event.reason, releases[chunk], 0)
-            alike[Kind.TROUBLE, text, way_out].append(chunk)
-    for (kind, text, way_out), chunks in alike.items():
-        verb = _are(chunks) if kind is Kind.TROUBLE else "was" if len(chunks) == 1 else "were"
-        said.append(Sentence(kind, f"{_begin(name_chunks(chunks))} {verb} {text}.", way_out))
-    return said
-
-
-def _tell_release(held: JobEvent, released: JobEvent) -> str:
-    why = CODES.get(held.hold_code or 0, (held.reason or "no reason given", None))[0]
-    raised = read_raise(released.reason)
-    if raised is None:
-        return f"{why}; released"
-    if used := memory_used(held.reason):
-        why = f"it used {used} of {gigabytes(raised[0])}"
-    return f"{why}; raised to {gigabytes(raised[1])} and released"
-
-
-def _tell_hold(code: int | None, subcode: int | None, reason: str, releases: int, memory_mb: int) -> tuple[str, str]:
-    policy = policy_of(code, subcode, reason)
-    said = reason.strip().rstrip(".") or "no reason given"
-    if policy is Policy.LEAVE:
-        return f"held on purpose: {said}", "The daemon leaves it alone: `condor_release` lets it go on."
-    if policy is Policy.RAISE:
-        used = memory_used(reason)
-        asked = f" of {gigabytes(memory_mb)}" if memory_mb else ""
-        return (
-            f"held: it used {used}{asked}" if used else f"held: it used more memory than{asked.removeprefix(' of')}",
-            "The daemon doubles its memory and releases it, up to scoring.memory_limit_mb and the largest slot.",
-        )
-    if policy is Policy.RELEASE and releases < len(PAUSES):
-        return (
-            f"held: {said}",
-            f"The daemon lets it run again {PAUSES[releases]:.0f} s after it was held, release {releases + 1} of 3.",
-        )
-    return f"held: {said}", "The daemon gives this attempt of the chunk up and tries it again elsewhere."
 
 
 def _explain_slow(facts: Facts) -> list[Sentence]:
@@ -306,7 +181,7 @@ def explain_inbox(
     """Say why a file has no batch yet. `there`: whether it is in the inbox; `model`: why no model can score it."""
     said = []
     if trouble:
-        said.append(Sentence(Kind.TROUBLE, f"The shared storage does not answer: {trouble}.", "Look at the mount."))
+        said.append(Sentence(Kind.TROUBLE, f"The shared storage cannot be read: {trouble}.", "Look at the mount."))
     if there is False:
         return [
             *said,
@@ -337,33 +212,3 @@ def explain_inbox(
             )
         )
     return said
-
-
-def name_chunks(chunks: Iterable[int]) -> str:
-    """Name chunks, ranges compressed: `chunk 17`, `chunks 3, 30-41`."""
-    ordered = sorted(set(chunks))
-    ranges: list[list[int]] = []
-    for chunk in ordered:
-        if ranges and chunk == ranges[-1][1] + 1:
-            ranges[-1][1] = chunk
-        else:
-            ranges.append([chunk, chunk])
-    words = [str(first) if first == last else f"{first}-{last}" for first, last in ranges]
-    return f"chunk{'s' if len(ordered) != 1 else ''} {', '.join(words)}"
-
-
-def duration(seconds: float) -> str:
-    """Give a time in words: `40 seconds`, `22 minutes`, `3 hours`."""
-    if seconds < 90:
-        return count(max(round(seconds), 0), "second")
-    if seconds < 90 * 60:
-        return count(round(seconds / 60), "minute")
-    return count(round(seconds / 3600), "hour")
-
-
-def _are(chunks: list[int]) -> str:
-    return "is" if len(chunks) == 1 else "are"
-
-
-def _begin(text: str) -> str:
-    return text[:1].upper() + text[1:]

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 
+from inbox_watcher.wording import gigabytes
+
 PAUSES = (10.0, 60.0, 300.0)
 """How long a job stays held before its first, second and third release (seconds); there is no fourth."""
 
@@ -146,11 +148,6 @@ def read_raise(reason: str) -> tuple[int, int] | None:
     """Read what `describe_raise` gave (MB); None for another reason."""
     found = _RAISED.fullmatch(reason.strip())
     return (int(found[1]), int(found[2])) if found else None
-
-
-def gigabytes(megabytes: int) -> str:
-    """Give an amount of memory in words: `512 MB`, `2.1 GB`."""
-    return f"{megabytes} MB" if megabytes < 1024 else f"{megabytes / 1024:.1f} GB".replace(".0 GB", " GB")
 
 
 def describe_table() -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from dag_specs.jobs import Slot, count_places
-from inbox_watcher.holds import gigabytes
+from inbox_watcher.wording import count, gigabytes
 
 LEAST_MEMORY_MB = 256
 """What a chunk needs at least (MB): a request is never shrunk below this."""
@@ -82,11 +82,6 @@ def _largest(slots: tuple[Slot, ...], cpus: int, memory_mb: int, disk_mb: int) -
 def describe_request(cpus: int, memory_mb: int, disk_mb: int) -> str:
     """Say what a job asks for."""
     return f"{count(cpus, 'CPU')}, {gigabytes(memory_mb)} of memory and {gigabytes(disk_mb)} of scratch disk"
-
-
-def count(number: int, noun: str) -> str:
-    """Give a number with its noun: `1 slot`, `12 slots`."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def explain_idle(slots: Iterable[Slot], *, cpus: int, memory_mb: int, disk_mb: int) -> tuple[str, str]:

@@ -13,7 +13,8 @@ from dag_specs.events import JobEvent
 from dag_specs.jobs import Job, Slot
 from inbox_watcher.batch import FINAL, Batch, State
 from inbox_watcher.config import Site
-from inbox_watcher.diagnosis import Facts, Sentence, explain, explain_inbox
+from inbox_watcher.diagnosis import explain, explain_inbox
+from inbox_watcher.facts import Facts, Sentence
 from inbox_watcher.layout import Layout, StateLayout
 from scoring.errors import LoansError
 from scoring.part import name_part

@@ -11,8 +11,10 @@ import pytest
 from dag_specs.events import EventKind, JobEvent
 from dag_specs.jobs import Job, JobId, JobState
 from inbox_watcher.batch import Batch, State
-from inbox_watcher.diagnosis import Facts, Kind, Sentence, duration, explain, explain_inbox, name_chunks
+from inbox_watcher.diagnosis import explain, explain_inbox
+from inbox_watcher.facts import Facts, Kind, Sentence
 from inbox_watcher.observation import _within, is_locked
+from inbox_watcher.wording import duration, name_chunks
 from tests.unit.dag_specs.in_memory_scheduler import SLOT
 
 NOW = 1_000_000.0
@@ -126,7 +128,7 @@ def test_what_cannot_be_reached_is_said() -> None:
     )  # fmt: skip
     words = " ".join(texts(said))
     assert "The daemon does not run" in words
-    assert "The shared storage does not answer: no answer within 5 seconds." in words
+    assert "The shared storage cannot be read: no answer within 5 seconds." in words
     assert "The pool cannot be reached: It is down." in words
     assert "Chunk 9 is held: gone." in words
     assert "event log of this batch cannot be read" in words
@@ -170,7 +172,7 @@ def test_a_file_without_a_batch() -> None:
     assert settling[0].kind is Kind.WAITING
     assert explain_inbox("x", there=False, model="", daemon_runs=True, trouble="")[0].kind is Kind.END
     hung = explain_inbox("x", there=None, model="", daemon_runs=True, trouble="no answer within 5 seconds")
-    assert "does not answer" in hung[0].text
+    assert "cannot be read" in hung[0].text
 
 
 def test_words_for_chunks_and_times() -> None:
