@@ -41,16 +41,16 @@ CODES: Mapping[int, tuple[str, Policy]] = MappingProxyType(
         14: ("its folder could not be entered", Policy.RELEASE),
         15: ("it was submitted on hold", Policy.LEAVE),
         16: ("its input is still being spooled", Policy.LEAVE),
-        21: ("the submit node's policy for running jobs held it", Policy.FAIL),
-        22: ("HTCondor could not set its folder up", Policy.RELEASE),
+        21: ("the execute node's policy held it", Policy.FAIL),
+        22: ("its event log could not be opened", Policy.RELEASE),
         26: ("the submit node's policy held it", Policy.FAIL),
         34: ("it used more than it asked for", Policy.RAISE),
     }
 )
 """What a code means and what follows; any other code fails the chunk."""
 
-_DISK = 104
-"""The subcode of 34 for scratch disk (102 is memory)."""
+_MEMORY, _DISK = 102, 104
+"""The subcodes of 34 for memory and scratch disk; policies of a pool use them too (older versions tell 0)."""
 
 _USED = re.compile(r"usage: (\d+) (?:megabytes|MB)", re.IGNORECASE)
 _RAISED = re.compile(r"memory raised from (\d+) to (\d+) MB")
@@ -128,7 +128,8 @@ def policy_of(hold_code: int | None, hold_subcode: int | None, reason: str) -> P
     if policy is Policy.RAISE and hold_subcode == _DISK:
         return Policy.FAIL
     # Pools without memory limits in the kernel hold what grows too large by a policy of their own.
-    if policy is Policy.FAIL and hold_code in {3, 21, 26} and _MEMORY_WORDS.search(reason):
+    by_policy = policy is Policy.FAIL and hold_code in {3, 21, 26}
+    if by_policy and (hold_subcode == _MEMORY or _MEMORY_WORDS.search(reason)):
         return Policy.RAISE
     return policy
 
