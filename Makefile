@@ -56,6 +56,10 @@ unit: $(DEV_STAMP)  ## The tests that need no pool (under a minute)
 test: $(DEV_STAMP)  ## Every test; starts a real HTCondor pool of its own
 	$(BIN)/python -m pytest tests
 
+.PHONY: docs
+docs: setup  ## Write the pages of docs/ that are made from the code's tables
+	$(BIN)/python -m inbox_watcher.documents docs
+
 .PHONY: demo
 demo: setup  ## From nothing to published predictions on a pool on this machine
 	PYTHONUNBUFFERED=1 $(BIN)/python -m cli.demo

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from cli import generate, init, models, pool, proof, retrain, score, status, watch
+from cli import generate, init, models, pool, proof, retrain, score, status, watch, why
 from cli.output import say
 
 app = typer.Typer(
@@ -15,7 +15,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for module in (init, generate, retrain, watch, score, status, proof):
+for module in (init, generate, retrain, watch, score, status, why, proof):
     module.register(app)
 app.add_typer(pool.app, name="pool")
 app.add_typer(models.app, name="models")

@@ -112,14 +112,14 @@ def promote(
 
 @app.command()
 def verify(site: SiteOption = DEFAULT_SITE, json: JsonOption = False) -> None:
-    """Check every version's files against their hashes and open every model. Exit code 1 when one is damaged."""
+    """Check every version's files against their hashes, audit and open every model. Exit code 1 when one is damaged."""
     from pathlib import Path
 
     from inbox_watcher.config import load_site
     from inbox_watcher.layout import Layout
     from scoring.errors import ModelError
     from scoring.model import open_model
-    from scoring.registry import find_damage, list_versions, read_manifest
+    from scoring.registry import audit_version, find_damage, list_versions, read_manifest
 
     models = Layout(Path(load_site(site).root)).models
     found: dict[str, list[str]] = {}
@@ -128,9 +128,12 @@ def verify(site: SiteOption = DEFAULT_SITE, json: JsonOption = False) -> None:
             manifest, _ = read_manifest(models, version)
             damage = find_damage(models, manifest)
             if not damage:
+                audit_version(models, manifest)
                 open_model(models, version)
         except ModelError as error:
             damage = [error.what]
+        except OSError as error:
+            damage = [f"it cannot be read: {error.strerror}"]
         found[version] = damage
     if json:
         print_json({version: {"intact": not damage, "damage": damage} for version, damage in found.items()})

@@ -129,6 +129,9 @@ class Scheduler(Protocol):
     def remove(self, jobs: Sequence[JobId], reason: str) -> int:
         """Remove jobs from the queue, telling why; return how many changed.  A DAGMan job takes its nodes along."""
 
+    def edit_memory(self, jobs: Sequence[JobId], memory_mb: int) -> int:
+        """Change the memory (MB) that queued jobs ask for; return how many changed.  One that runs keeps its slot."""
+
     def submit_dag(self, dag_file: Path, settings: Mapping[str, str], event_log: Path) -> int:
         """Have DAGMan run a DAG file and return the number of DAGMan's own job.
 

@@ -10,7 +10,7 @@ from dag_specs.errors import DescriptionError, SchedulerError
 from dag_specs.job_ads import CLUSTER_ATTRIBUTES, JOB_ATTRIBUTES, SLOT_ATTRIBUTES, job_from_ad, slots_from_ads
 from dag_specs.jobs import Job, JobId, Scheduler, Slot
 from dag_specs.scoring_cluster import BATCH
-from dag_specs.submit_language import check_identifier, check_path, join_environment, quote_string
+from dag_specs.submit_language import check_identifier, check_number, check_path, join_environment, quote_string
 
 HOST = "host"
 """The value of `condor_config` that leaves HTCondor's configuration to the machine."""
@@ -150,6 +150,18 @@ class HtcondorScheduler:
                 "Run the command as the account that submitted them.",
             )
         return int(done["TotalSuccess"])
+
+    def edit_memory(self, jobs: Sequence[JobId], memory_mb: int) -> int:
+        """Change the memory that jobs ask for: see `Scheduler`."""
+        if not jobs:
+            return 0
+        value = str(check_number(memory_mb, "memory (MB)", 1))
+        with _in_words("HTCondor refused to change what jobs ask for", self._bindings):
+            constraint = " || ".join(map(_constraint_of, jobs))
+            # Editing by constraint raises where nothing fits it; a job that left in between is no error.
+            if not self._schedd.query(constraint, ["ClusterId"]):
+                return 0
+            return int(self._schedd.edit(constraint, "RequestMemory", value))
 
     def submit_dag(self, dag_file: Path, settings: Mapping[str, str], event_log: Path) -> int:
         """Submit a DAG: see `Scheduler`."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from dag_specs.errors import DescriptionError
 from dag_specs.job_environment import job_environment
 from dag_specs.submit_language import (
+    check_host,
     check_identifier,
     check_number,
     check_path,
@@ -61,6 +62,8 @@ class ChunkCluster:
     """How long a slot stays ours after its last job, so that the next batch starts without negotiation (seconds)."""
     job_lease_seconds: int = 600
     """How long a job outlives a lost connection to the submit node; also how long a dead node's job seems to run."""
+    avoid_hosts: tuple[str, ...] = ()
+    """Machines (HTCondor's `Machine`) that the jobs are kept away from: chunks failed there before."""
     max_materialize: int = MAX_MATERIALIZE
     """Jobs of the cluster that are in the queue at a time; more chunks than these become jobs as others end."""
     max_idle: int = MAX_IDLE
@@ -105,6 +108,9 @@ def describe_chunks(cluster: ChunkCluster) -> str:
         (f"My.{BATCH}", quote_string(batch_id, "batch id")),
         (f"My.{CHUNK}", "$(chunk)"),
     ]
+    if cluster.avoid_hosts:
+        hosts = [quote_string(check_host(host), "machine to avoid") for host in cluster.avoid_hosts]
+        pairs.append(("requirements", " && ".join(f"(TARGET.Machine =!= {host})" for host in hosts)))
     if len(cluster.chunks) > check_number(cluster.max_materialize, "limit of jobs in the queue", 1):
         pairs += [
             ("max_materialize", cluster.max_materialize),

@@ -15,6 +15,7 @@ from pathlib import Path
 from dag_specs.errors import DescriptionError
 
 _IDENTIFIER = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,199}")
+_HOST = re.compile(r"[0-9A-Za-z](?:[0-9A-Za-z._:-]{0,252}[0-9A-Za-z])?")
 _VARIABLE = re.compile(r"[A-Za-z_][0-9A-Za-z_]*")
 _RENAME = "Rename the file or folder, or point the site file at another one."
 
@@ -29,6 +30,13 @@ def check_identifier(value: str, what: str) -> str:
             f"The {what} {value!r} cannot be told to HTCondor.",
             "It has to consist of at most 200 ASCII letters, digits, dots, dashes and underscores.",
         )
+    return value
+
+
+def check_host(value: str) -> str:
+    """Return `value` if it is the name or address of a machine (at most 254 characters).  Raises DescriptionError."""
+    if not _HOST.fullmatch(value):
+        raise DescriptionError(f"The machine {value!r} cannot be told to HTCondor: that is no host name.")
     return value
 
 

@@ -59,6 +59,10 @@ class Scoring(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How often a chunk is tried before its file fails."""
     max_idle_jobs: int = 400
     """Jobs that may wait for a slot before a further batch of as many jobs as theirs, or more, waits here."""
+    memory_limit_mb: int = 8192
+    """Memory up to which a job is raised that ran out of it (MiB)."""
+    idle_alarm_seconds: float = 600.0
+    """How long nothing of a batch may run before the log says why (seconds)."""
 
 
 class Training(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -130,6 +134,8 @@ def _find_problems(site: Site) -> list[str]:
         "scoring.max_unpacked_bytes": site.scoring.max_unpacked_bytes,
         "scoring.attempts": site.scoring.attempts,
         "scoring.max_idle_jobs": site.scoring.max_idle_jobs,
+        "scoring.memory_limit_mb": site.scoring.memory_limit_mb,
+        "scoring.idle_alarm_seconds": site.scoring.idle_alarm_seconds,
         "training.shards": site.training.shards,
     }
     problems += [f"{name} must be more than 0" for name, value in positive.items() if not 0 < value < math.inf]
@@ -216,6 +222,10 @@ state = {state}
 # attempts = 3
 # While this many jobs wait for a slot, a further batch waits with the daemon; one of fewer jobs than theirs does not.
 # max_idle_jobs = 400
+# A job that ran out of memory is tried with twice as much, up to this and to the pool's largest slot.
+# memory_limit_mb = 8192
+# When nothing of a batch has run for so long, the log says why.
+# idle_alarm_seconds = 600.0
 
 [training]
 # Labelled files; none: every CSV in ROOT/history.

@@ -10,6 +10,7 @@ from dag_specs.errors import DagSpecError
 from inbox_watcher.batch import Batch, State
 from inbox_watcher.claim import move_once
 from inbox_watcher.layout import LONGEST_NAME
+from inbox_watcher.pinned_models import PinnedModels
 from inbox_watcher.sizing import SMALL_FILE, choose_chunk_bytes, measure_speed
 from inbox_watcher.workplace import Workplace
 from scoring.atomic import write_bytes
@@ -18,7 +19,7 @@ from scoring.chunks import plan_chunks
 from scoring.content import prepare_content
 from scoring.errors import FileRefusedError, LoansError, ProofError
 from scoring.receipt import read_receipt
-from scoring.registry import Pin, read_manifest
+from scoring.registry import Pin
 from scoring.source import open_source
 
 _REMEMBERED = 100
@@ -31,6 +32,7 @@ class Intake:
     def __init__(self, place: Workplace) -> None:
         """Work in `place`."""
         self._place = place
+        self._models = PinnedModels(place.layout.models)
 
     def claim(self, batch: Batch) -> Batch:
         """Rename the file out of the inbox into the batch's folder."""
@@ -49,7 +51,7 @@ class Intake:
         """Write down what the jobs are to do. Raises FileRefusedError when the file cannot be scored."""
         folder = self._place.layout.batch(batch.id)
         pin = _pinned(batch)
-        manifest, _ = read_manifest(self._place.layout.models, pin.version, pin.manifest_sha256)
+        manifest = self._models.read(pin)
         for path in (folder.parts, folder.logs):
             path.mkdir(mode=0o770, exist_ok=True)
         path = prepare_content(

@@ -1,6 +1,7 @@
 """What is known of one batch's jobs: heard from the event log, checked against parts on disk and, rarely, the queue."""
 
 import os
+from collections import Counter
 from pathlib import Path
 
 from dag_specs.event_log import EventLog, LogCondition
@@ -17,6 +18,12 @@ DISTRUST_SECONDS = 5.0
 """The same while the event log is missing or damaged (seconds)."""
 
 _LEFT = {EventKind.TERMINATED, EventKind.ABORTED}
+_STOPPED = _LEFT | {
+    EventKind.HELD,
+    EventKind.EVICTED,
+    EventKind.SHADOW_EXCEPTION,
+    EventKind.RECONNECT_FAILED,
+}
 
 
 class JobWatch:
@@ -33,6 +40,8 @@ class JobWatch:
         self.has_news = True
         self.parts_there = set(range(total)) - set(chunks)
         self.held: dict[int, str] = {}
+        self.executing: set[int] = set()
+        self.releases: Counter[int] = Counter()
         self.last_words: dict[int, str] = {}
 
     @property
@@ -83,8 +92,15 @@ class JobWatch:
                 queued.add(job.chunk)
                 if job.state is JobState.HELD:
                     self.held[job.chunk] = job.reason
+                else:
+                    self.held.pop(job.chunk, None)
+                if job.state is JobState.RUNNING:
+                    self.executing.add(job.chunk)
+                else:
+                    self.executing.discard(job.chunk)
             else:
                 left.add(job.chunk)
+                self.executing.discard(job.chunk)
         if cluster_queued:
             self._queued -= left - queued
         else:
@@ -92,6 +108,12 @@ class JobWatch:
         self.has_news = True
 
     def _take(self, event: JobEvent, chunk: int) -> None:
+        if event.kind is EventKind.EXECUTING:
+            self.executing.add(chunk)
+        elif event.kind in _STOPPED:
+            self.executing.discard(chunk)
+        if event.kind is EventKind.RELEASED:
+            self.releases[chunk] += 1
         if event.kind in _LEFT:
             self._queued.discard(chunk)
             self.has_news = True

@@ -18,6 +18,7 @@ from dag_specs.scoring_cluster import (
     queue_items,
 )
 from inbox_watcher.batch import Batch, State, Verdict, judge_jobs
+from inbox_watcher.job_care import JobCare
 from inbox_watcher.job_watch import DISTRUST_SECONDS, RECONCILE_SECONDS, JobWatch
 from inbox_watcher.workplace import Workplace, attempts_used_up
 from scoring.errors import ProofError
@@ -43,6 +44,7 @@ class Running:
         """Work in `place`."""
         self._place = place
         self._following: dict[str, _Following] = {}
+        self._care = JobCare(place)
 
     def count_idle_ahead(self, jobs: int) -> int:
         """Count the idle jobs of batches that start before those of a new batch of `jobs`, as far as was heard."""
@@ -66,6 +68,7 @@ class Running:
             if lost:
                 return self._place.record(batch, State.RUNNING, clusters=(*batch.clusters, max(lost)))
             batch = msgspec.structs.replace(batch, attempt=batch.attempt - 1)
+        request = self._care.choose_request(batch)
         self._place.journal.record(batch := msgspec.structs.replace(batch, attempt=batch.attempt + 1, retried=missing))
         log = self._place.state.event_log(batch.id)
         create_log(log)
@@ -77,8 +80,9 @@ class Running:
             event_log=log,
             job_log_folder=folder.logs,
             cpus=self._place.site.scoring.cpus,
-            memory_mb=self._place.site.scoring.memory_mb,
+            memory_mb=request.memory_mb,
             disk_mb=self._place.site.scoring.disk_mb,
+            avoid_hosts=request.avoid_hosts,
             keep_claim_idle_seconds=self._place.site.pool.keep_claim_idle_seconds,
         )
         with self._place.scheduler() as scheduler:
@@ -119,14 +123,12 @@ class Running:
             watch.look_for_parts()
             self._check_rejects(batch, following)
             verdict = judge_jobs(batch, watch.facts, self._place.site.scoring.attempts)
-        if verdict is Verdict.WAIT and watch.held:
-            chunk, reason = next(iter(watch.held.items()))
-            watch.last_words[chunk] = f"HTCondor held the job: {reason}"
-            self.withdraw(batch, "a job was held")
         if verdict is Verdict.WAIT:
+            self._care.attend(batch, watch)
             done = len(watch.parts_there)
             return batch if done == batch.chunks_done else self._place.record(batch, State.RUNNING, chunks_done=done)
         del self._following[batch.id]
+        self._care.forget(batch)
         if verdict is Verdict.MERGE:
             return self._place.record(batch, State.MERGING, chunks_done=batch.chunks)
         words = self._last_words(batch, watch)

@@ -18,7 +18,7 @@ from inbox_watcher.config import Site
 from inbox_watcher.hints import Hints
 from inbox_watcher.journal import Journal
 from inbox_watcher.layout import Layout, StateLayout
-from inbox_watcher.notify import tell_systemd
+from inbox_watcher.notify import Heartbeat, tell_systemd
 from inbox_watcher.steps import Steps
 from scoring.errors import LoansError, StorageError, describe_defect
 
@@ -91,10 +91,12 @@ class Watcher:
             workers.submit(self._steps.clear_away, self._steps.find_leftovers(self._journal.open_batches()))
         self._rouse()  # what is there already needs no hint
         tell_systemd("READY=1")
+        heartbeat = Heartbeat()
         try:
             while not self._stopping:
                 idle = not len(self._agenda) and not self._admission.waiting
-                self._sleep(self._site.inbox.rescan_seconds if idle else _TICK)
+                self._sleep(min(self._site.inbox.rescan_seconds if idle else _TICK, heartbeat.period / 2))
+                heartbeat.beat()
                 if self._listing is None and (hints.take_changed() or self._listing_due()):
                     self._start_listing(lister, hints.take_moved_in())
                 self._take_in()

@@ -22,16 +22,21 @@ def read_batches(site: Site, count: int) -> list[Batch]:
     return sorted(found.values(), key=lambda batch: batch.id, reverse=True)
 
 
-def find_batch(site: Site, wanted: str) -> Batch:
-    """Find a batch by its id, or the newest one by the name of its file. Raises LoansError when there is none."""
+def seek_batch(site: Site, wanted: str) -> Batch | None:
+    """Find a batch by its id, or the newest one by the name of its file; None when there is none."""
     state = StateLayout(Path(site.state))
-    found = None
-    if state.journal.exists():
-        journal = Journal(state.journal, read_only=True)
-        try:
-            found = journal.find(wanted) or journal.find_by_name(wanted.encode(errors="surrogateescape"))
-        finally:
-            journal.close()
+    if not state.journal.exists():
+        return None
+    journal = Journal(state.journal, read_only=True)
+    try:
+        return journal.find(wanted) or journal.find_by_name(wanted.encode(errors="surrogateescape"))
+    finally:
+        journal.close()
+
+
+def find_batch(site: Site, wanted: str) -> Batch:
+    """Find a batch as `seek_batch`. Raises LoansError when there is none."""
+    found = seek_batch(site, wanted)
     if found is None:
         raise LoansError(f"There is no batch {wanted!r}.", "`loans status` lists the batches.")
     return found

@@ -24,6 +24,7 @@ import msgspec
 from scoring.atomic import sync_folder, write_bytes
 from scoring.contract import Contract
 from scoring.errors import ModelError
+from scoring.graph_audit import audit_graph
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -123,12 +124,13 @@ def publish_version(
     """Publish a version under `models`; it appears complete, by one rename, and is never changed afterwards.
 
     `files` maps names to contents (bytes) and must hold `model.onnx` and `golden.json`. Raises ModelError when they are
-    missing or the version exists.
+    missing, the version exists, or the graph is one that `audit_graph` refuses.
     """
     _check_name(version)
     lacking = {MODEL, GOLDEN} - files.keys()
     if lacking:
         raise ModelError(f"Version {version} cannot be published without {', '.join(sorted(lacking))}.")
+    audit_graph(files[MODEL], version)
     home = models / VERSIONS
     home.mkdir(parents=True, exist_ok=True)
     temporary = home / f".{secrets.token_hex(8)}.tmp"
@@ -202,29 +204,40 @@ def read_manifest(models: Path, version: str, pinned: str | None = None) -> tupl
 
 
 def find_damage(models: Path, manifest: Manifest) -> list[str]:
-    """Check every file of a version against its seal; list what differs, in words (empty: intact)."""
+    """Check every file of a version against its seal; list what differs, in words (empty: intact).
+
+    Raises OSError when the storage does not answer, which is no damage.
+    """
     folder = models / VERSIONS / manifest.version
     damage = []
     for name, seal in manifest.files.items():
         path = folder / name
         try:
             size, digest = path.stat().st_size, sha256_of(path)
-        except OSError as error:
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
             damage.append(f"{path}: {error.strerror}")
             continue
         if (size, digest) != (seal.bytes, seal.sha256):
             damage.append(f"{path} was altered: SHA-256 {digest} ({size} bytes), sealed {seal.sha256} ({seal.bytes})")
     strangers = {path.name for path in folder.iterdir()} - set(manifest.files) - {MANIFEST}
+    # What an NFS client leaves of a file that somebody still reads is nobody's alteration.
+    strangers = {name for name in strangers if not name.startswith(".nfs")}
     damage += [f"{folder / name} does not belong to the version" for name in sorted(strangers)]
     return damage
 
 
+def audit_version(models: Path, manifest: Manifest) -> None:
+    """Look into a version's graph. Raises ModelError when `audit_graph` refuses it, OSError as the storage does."""
+    audit_graph((models / VERSIONS / manifest.version / MODEL).read_bytes(), manifest.version)
+
+
 def promote(models: Path, pin: Pin, *, by: str, why: str) -> None:
-    """Put a version into production by one rename. Raises ModelError when it is missing or altered."""
+    """Put a version into production by one rename. Raises ModelError when it is missing, altered or not acceptable."""
     manifest, _ = read_manifest(models, pin.version, pin.manifest_sha256)
     damage = find_damage(models, manifest)
     if damage:
         raise ModelError(f"Version {pin.version} is not promoted, it is damaged: {'; '.join(damage)}.")
+    audit_version(models, manifest)
     promotion = Promotion(FORMAT, pin, now(), by, why)
     write_bytes(
         models / PRODUCTION,

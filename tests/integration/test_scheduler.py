@@ -1,5 +1,6 @@
 """One contract for every scheduler: a real pool and the one in memory."""
 
+import dataclasses
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ from dag_specs.errors import DescriptionError, SchedulerError
 from dag_specs.event_log import EventLog, create_log
 from dag_specs.events import EventKind, JobEvent
 from dag_specs.jobs import JobId, JobState, Scheduler, count_places
-from dag_specs.scheduler import connect
+from dag_specs.scheduler import HtcondorScheduler, connect
 from dag_specs.scoring_cluster import ChunkCluster, describe_chunks, queue_items
 from dag_specs.training_dag import DagNode, TrainingDag, dagman_settings, describe_dag, describe_nodes
 from tests.unit.dag_specs.in_memory_scheduler import InMemoryScheduler
@@ -192,6 +193,41 @@ def test_hold_release_and_remove(site: Site) -> None:
     assert any("not needed" in event.reason for event in events if event.kind is EventKind.ABORTED)
     assert site.scheduler.remove([both], "again") == 0
     assert site.scheduler.hold([], "nobody") == 0
+
+
+def test_memory_of_a_held_job_is_raised(site: Site) -> None:
+    """A held job is given another memory request, alone, and runs with it once it is released."""
+    held = site.cluster("batch-9", (1, 2))
+    (site.folder / "wait").touch()
+    number = site.submit(held)
+    assert site.scheduler.hold([JobId(number)], "wait") == 2
+    assert site.scheduler.edit_memory([JobId(number, 1)], 1024) == 1
+    assert [job.memory_mb for job in site.scheduler.job_states([number])] == [512, 1024]
+    assert site.scheduler.edit_memory([JobId(number)], 1024) == 2
+    assert site.scheduler.edit_memory([], 1024) == 0
+    with pytest.raises(DescriptionError):
+        site.scheduler.edit_memory([JobId(number)], 0)
+    (site.folder / "wait").unlink()
+    assert site.scheduler.release([JobId(number)], "go on") == 2
+    site.wait_for_events(held.event_log, EventKind.TERMINATED, 2)
+    site.wait(lambda: not site.scheduler.is_queued(number))
+    assert {(job.memory_mb, job.exit_code) for job in site.scheduler.job_states([number])} == {(1024, 0)}
+    assert site.scheduler.edit_memory([JobId(number)], 2048) == 0
+
+
+def test_jobs_keep_away_from_machines(site: Site) -> None:
+    """A machine that is avoided is one that jobs run on otherwise; avoiding another one keeps nothing from running."""
+    elsewhere = dataclasses.replace(site.cluster("batch-10", (1,)), avoid_hosts=("nowhere.example.org",))
+    number, events = site.run(elsewhere)
+    assert [event.exit_code for event in events if event.kind is EventKind.TERMINATED] == [0]
+    hosts = tuple({slot.host for slot in site.scheduler.slots()})
+    nowhere = dataclasses.replace(site.cluster("batch-11", (1,)), avoid_hosts=hosts)
+    number = site.submit(nowhere)
+    deadline = time.monotonic() + 6
+    while time.monotonic() < deadline and isinstance(site.scheduler, HtcondorScheduler):
+        assert {job.starts for job in site.scheduler.job_states([number])} == {0}
+        time.sleep(0.5)
+    assert site.scheduler.remove([JobId(number)], "enough") == 1
 
 
 @pytest.mark.parametrize("value", ["", "1\nexecutable = /bin/false", "$(Process)", "1 2", '"', "1,2", "1\x1f2"])

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from dag_specs.errors import DescriptionError, SchedulerError
 from dag_specs.jobs import Job, JobId, JobState, Slot
-from dag_specs.submit_language import check_identifier, check_path
+from dag_specs.submit_language import check_identifier, check_number, check_path
 from tests.unit.dag_specs.submit_text import DagText, expand, read_dag, read_description, split_words
 
 
@@ -129,6 +129,14 @@ class InMemoryScheduler:
                 self.remove([node for node in dag.running if self._jobs[node].in_queue], reason)
         return len(gone)
 
+    def edit_memory(self, jobs: Sequence[JobId], memory_mb: int) -> int:
+        """Change the memory that jobs ask for: see `Scheduler`."""
+        check_number(memory_mb, "memory (MB)", 1)
+        named = self._named(jobs)
+        for job in named:
+            self._jobs[job.id] = replace(job, memory_mb=memory_mb)
+        return len(named)
+
     def submit_dag(self, dag_file: Path, settings: Mapping[str, str], event_log: Path) -> int:
         """Submit a DAG: see `Scheduler`."""
         self._reach()
@@ -156,6 +164,10 @@ class InMemoryScheduler:
         idle = [job for job in self._jobs.values() if job.state is JobState.IDLE and job.id.cluster not in self._dags]
         if idle:
             self._start(idle[0])
+
+    def advance_one(self, job: JobId) -> None:
+        """Run one idle job to its end."""
+        self._start(self._jobs[job])
 
     def all_jobs(self) -> tuple[Job, ...]:
         """Return every job there ever was."""

@@ -69,6 +69,17 @@ def test_the_more_jobs_the_later(chunks: int, priority: int) -> None:
     assert f"\npriority = {priority}\n" in describe_chunks(cluster)
 
 
+def test_machines_are_avoided() -> None:
+    """A retry is kept away from machines by their names; nothing but a host's name gets into the expression."""
+    away = dataclasses.replace(CLUSTER, avoid_hosts=("node7.example.org", "10.0.0.3"))
+    assert describe_chunks(away) == GOLDEN + (
+        'requirements = (TARGET.Machine =!= "node7.example.org") && (TARGET.Machine =!= "10.0.0.3")\n'
+    )
+    for host in ("", "-x", 'a" || true || "', "a b", "a\nexecutable = /bin/sh", "$(HOST)", "a" * 255, "n\u00f6de"):
+        with pytest.raises(DescriptionError, match="machine"):
+            describe_chunks(dataclasses.replace(CLUSTER, avoid_hosts=(host,)))
+
+
 def test_huge_batch_is_materialized_bit_by_bit() -> None:
     """Only a batch of more chunks than the queue may hold is limited; its jobs appear as others end."""
     few = dataclasses.replace(CLUSTER, max_materialize=3)

@@ -1,5 +1,6 @@
 """Following jobs: attempts, holds, lost events, and a pool that is away."""
 
+import itertools
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -76,24 +77,31 @@ def test_a_job_that_says_nothing_is_told_by_its_signal(
     assert "signal 9" in text
 
 
-def test_held_jobs_are_withdrawn_and_tried_again(
-    site: Site, layout: Layout, journal: Journal, open_batch: OpenBatch, drop: Drop
+def test_held_jobs_are_released_and_given_up_at_last(
+    site: Site, layout: Layout, journal: Journal, open_batch: OpenBatch, drop: Drop, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A held job would wait for ever: its attempt is withdrawn, and the file fails with HTCondor's reason at last."""
+    """A held job would wait for ever: it is released three times, and at last fails the file with HTCondor's reason."""
     scheduler = PoolInProcess(lazy=True)
+    moment = itertools.count(0, 30.0)
     drop(NAME)
     batch = open_batch()
-    steps = Steps(site, journal, lambda: nullcontext(scheduler))
-    for _ in range(60):
+    steps = Steps(site, journal, lambda: nullcontext(scheduler), lambda: next(moment))
+    for _ in range(400):
         batch = steps.take(batch)
         if batch.state in FINAL:
             break
         for job in scheduler.all_jobs():
             if job.state is JobState.IDLE and job.id.proc == 0:
                 scheduler.hold_by_system(job.id, 12, 2, "the disk of node 7 is full")
+            elif job.state is JobState.IDLE:
+                scheduler.advance_one(job.id)
     assert batch.state is State.FAILED
     assert batch.attempt == site.scoring.attempts
-    assert "the disk of node 7 is full" in (layout.failed / f"{NAME}.error.txt").read_text()
+    text = (layout.failed / f"{NAME}.error.txt").read_text()
+    assert "held again after 3 releases: the disk of node 7 is full" in text
+    assert caplog.text.count("and is released") == 3 * site.scoring.attempts
+    # Only the chunk whose job was held is tried again.
+    assert scheduler.runs == dict.fromkeys(range(1, batch.chunks), 1)
     assert not any(job.in_queue for job in scheduler.all_jobs())
 
 

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
+import onnx
 import pytest
 
 from scoring.contract import Contract
@@ -26,19 +27,27 @@ from scoring.registry import (
     read_manifest,
     read_promotion,
 )
-from tests.unit.scoring.linear_model import VERSION, publish_linear
+from tests.unit.scoring.linear_model import VERSION, linear_graph, publish_linear
 
 BAD_NAMES = ["../x", "a/b", "/etc", ".hidden", "..", "", "a\n", "a b", "-x", "ü", "a" * 101, "a\0b"]
 
 
+def graph(note: bytes) -> bytes:
+    """Give a graph that can be told from others by a note."""
+    model = onnx.ModelProto.FromString(linear_graph(2))
+    model.doc_string = note.decode()
+    content: bytes = model.SerializeToString()
+    return content
+
+
 def publish(models: Path, contract: Contract, version: str, content: bytes = b"graph") -> Pin:
-    """Publish a version of two files, which the registry does not look into."""
+    """Publish a version of two files, the graph with a note."""
     return publish_version(
         models,
         version=version,
         candidate="made up",
         contract=contract,
-        files={MODEL: content, GOLDEN: b"rows"},
+        files={MODEL: graph(content), GOLDEN: b"rows"},
         metrics={"made up": {"auc": 0.5}},
         parameters={"depth": "3"},
         training={"run": "1"},
@@ -68,7 +77,7 @@ def test_published_version_is_never_changed(tmp_path: Path, contract: Contract) 
     pin = publish(tmp_path, contract, "v1", b"first")
     with pytest.raises(ModelError, match="Version v1 cannot be published"):
         publish(tmp_path, contract, "v1", b"second")
-    assert (home(tmp_path) / MODEL).read_bytes() == b"first"
+    assert (home(tmp_path) / MODEL).read_bytes() == graph(b"first")
     assert read_manifest(tmp_path, "v1")[1] == pin
     assert os.listdir(tmp_path / VERSIONS) == ["v1"]
 

@@ -1,0 +1,40 @@
+"""`loans why`: what a batch waits for, why it is held, slow or failed, and the way out."""
+
+from typing import Annotated
+
+import typer
+
+from cli.output import DEFAULT_SITE, JsonOption, SiteOption, console, print_json
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(why)
+
+
+def why(
+    batch: Annotated[str, typer.Argument(help="A batch id, or the name of a dropped file.")],
+    site: SiteOption = DEFAULT_SITE,
+    json: JsonOption = False,
+) -> None:
+    """Tell in plain words why a batch is held, idle, slow or failed, and what to do."""
+    from cli.pool_look import look_at_pool
+    from inbox_watcher.config import load_site
+    from inbox_watcher.observation import explain_batch, explain_file
+    from inbox_watcher.status import seek_batch
+
+    loaded = load_site(site)
+    found = seek_batch(loaded, batch)
+    if found is None:
+        said = explain_file(loaded, batch)
+    else:
+        said = explain_batch(loaded, found, lambda clusters: look_at_pool(site, clusters))
+    if json:
+        print_json({"batch": found and found.id, "state": found and str(found.state), "sentences": said})
+    else:
+        for sentence in said:
+            console().print(sentence.text, markup=False)
+            if sentence.way_out:
+                console().print(f"  {sentence.way_out}", markup=False, style="dim")
+    if found is None and said[-1].kind == "end":
+        raise typer.Exit(1)
