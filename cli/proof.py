@@ -64,7 +64,15 @@ def replay(
     finished = find_finished(loaded, batch)
     with planned_content(finished, loaded) as content:
         models = Layout(Path(loaded.root)).models
-        found = replay_result(content, finished.receipt, finished.results, models, threads=count)
+        found = replay_result(
+            content,
+            finished.receipt,
+            finished.results,
+            models,
+            threads=count,
+            echo=loaded.scoring.echo,
+            neutralise=loaded.scoring.neutralise_formulas,
+        )
     if json:
         print_json({"batch": finished.batch.id, **{name: getattr(found, name) for name in found.__struct_fields__}})
     elif found.identical:
