@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from inbox_watcher.arrivals import Arrivals, Sighting, is_wanted, list_inbox
 from inbox_watcher.batch import Batch, State
@@ -12,11 +13,13 @@ from inbox_watcher.claim import new_batch_id
 from inbox_watcher.config import Site
 from inbox_watcher.journal import Journal
 from inbox_watcher.layout import LONGEST_NAME, SIDECAR, Layout, output_stem, revision, show_name
-from scoring.contract import Contract
 from scoring.errors import ModelError, StorageError
 from scoring.plain_file import open_plain
 from scoring.registry import Pin, now, read_manifest, read_promotion
 from scoring.tail import is_cut
+
+if TYPE_CHECKING:
+    from scoring.contract import Contract
 
 _LOG = logging.getLogger("loans.watch")
 

@@ -81,7 +81,7 @@ def test_a_file_whose_name_is_younger_than_its_content_is_ready_soon(tmp_path: P
 
 
 def test_an_old_time_does_not_make_a_growing_file_complete(tmp_path: Path) -> None:
-    """A writer that sets an old time before it is done (rsync --inplace --times, Samba) is waited for while it writes."""
+    """A writer that sets an old time before it is done (rsync --inplace --times, Samba) is waited for."""
     arrivals = Arrivals(SETTLE)
     path = tmp_path / "loans.csv"
     path.write_bytes(b"id\n")
@@ -94,7 +94,7 @@ def test_an_old_time_does_not_make_a_growing_file_complete(tmp_path: Path) -> No
 
 
 def test_a_cut_file_is_waited_for_longer(tmp_path: Path) -> None:
-    """A file that ends within a record outlasts the settle time; it is given up after the longer time, looked at once."""
+    """A file that ends within a record outlasts the settle time and is given up after a longer one."""
     looked: list[str] = []
 
     def looks_cut(name: str) -> bool:
