@@ -73,7 +73,8 @@ class ValueReader:
         self._monitors = (
             [(column, place[column.name]) for column in contract.monitors if column.name in place] if labelled else []
         )
-        text = dict.fromkeys(place.values(), pl.String())
+        # Every column has its place, also those whose names are alike.
+        text = {f"column_{number}": pl.String() for number in range(1, len(source.header) + 1)}
         self._text_schema: dict[str, pl.DataType] = {**text}
         # A column that is echoed has to be read as text, so its file takes the careful way.
         self._echoes_features = bool({name for _, name in self._echo} & {name for _, name in self._features})

@@ -2,6 +2,7 @@
 
 import codecs
 import gzip
+import hashlib
 import os
 import re
 import stat
@@ -34,7 +35,7 @@ NAMES = [
     b"$ENV(HOME) `id`.csv",
     b";rm -rf *.csv",
     b"-rf.csv",
-    b"..%2f..%2fetc.csv",
+    b"a..%2f..%2fetc.csv",
     b"x" * 251 + b".csv",
     "é".encode() * 100 + b".csv",
     b"Kr\xe9dit.csv",
@@ -146,7 +147,8 @@ def make_cases(loans: bytes) -> dict[str, Case]:
         "header only": Case(head + b"\n", scored=0),
         "header without line end": Case(head, scored=0),
         "missing column": Case(table(every[:-1]), "missing_column"),
-        "doubled column": Case(table([*every, 1]), "repeated_column"),
+        "doubled column": Case(table([*every, 2]), "repeated_column"),
+        "doubled column that is not needed": Case(table([*every, 1])),
         "reordered": Case(table(every[::-1])),
         "bom": Case(codecs.BOM_UTF8 + loans),
         "crlf": Case(loans.replace(b"\n", b"\r\n")),
@@ -238,8 +240,8 @@ def test_what_is_no_file_is_told_and_never_opened(live: LiveSite, daemon: Daemon
     assert [daemon.log.read_text().count(name) for name in shown] == [1, 1, 1, 1]
     assert len(list(inbox.iterdir())) == 4
     (inbox / "folder\n.csv").rmdir()
-    for name in ("link.csv", "pipe.csv", "second name.csv"):
-        (inbox / name).unlink()
+    for path in (inbox / "link.csv", inbox / "pipe.csv", inbox / "second name.csv", outside):
+        path.unlink()
 
 
 def test_a_file_that_is_written_slowly_is_not_scored_early(live: LiveSite, daemon: Daemon, loans: bytes) -> None:
@@ -269,19 +271,58 @@ def test_a_file_that_stays_cut_is_refused(live: LiveSite, daemon: Daemon, loans:
 
 
 def test_the_same_delivery_is_answered_once(live: LiveSite, daemon: Daemon, loans: bytes) -> None:
-    """The same bytes under the same name, later or twice at a time, are published once; other bytes anew."""
+    """The same bytes under the same name, later or while they are scored, are published once; other bytes anew."""
+
+    def answer_of(name: str, count: int) -> Batch:
+        def ended() -> list[Batch]:
+            return [batch for batch in live.batches() if batch.name == name.encode() and batch.state in FINAL]
+
+        daemon.wait(lambda: len(ended()) == count, f"the end of {count} deliveries of {name}")
+        return max(ended(), key=lambda batch: batch.updated)
+
     first = daemon.wait_for("twin.csv", loans)
     results = sorted(live.layout.outbox.glob("twin*"))
     before = {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in results}
-    again = daemon.wait_for("twin.csv", loans)
+    live.drop("twin.csv", loans)
+    again = answer_of("twin.csv", 2)
     assert again.id != first.id
     assert (again.state, again.attempt, again.output) == (State.DONE, 0, "twin")
     assert first.id in again.reason
     assert {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in results} == before
     assert sorted(live.layout.outbox.glob("twin*")) == results
     assert (live.layout.archive / again.id / "twin.csv").read_bytes() == loans
-    other = daemon.wait_for("twin.csv", loans[: loans.index(b"\n", 1000) + 1])
+    live.drop("twin.csv", loans[: loans.index(b"\n", 1000) + 1])
+    other = answer_of("twin.csv", 3)
     assert (other.state, other.output) == (State.DONE, "twin.rev2")
+    for name in ("both.csv", "both.csv"):
+        live.drop(name, loans)
+        daemon.wait(lambda: not list(live.layout.inbox.glob("both.csv")), "the claim")
+    answer_of("both.csv", 2)
+    assert sorted(path.name for path in live.layout.outbox.glob("both*")) == [
+        f"both.{kind}" for kind in ("predictions.csv", "receipt.json", "rejects.csv")
+    ]
+
+
+def test_a_sidecar_is_checked(live: LiveSite, daemon: Daemon, loans: bytes) -> None:
+    """A sidecar goes with its file; the hash in it is compared, also when it comes late; nothing stays in the inbox."""
+    good, bad = hashlib.sha256(loans).hexdigest(), "0" * 64
+    for name, text in (("right.csv", f"{good}  right.csv\n"), ("wrong.csv", bad), ("bare.csv", "")):
+        path = live.layout.inbox / f"{name}.part"
+        path.write_bytes(loans)
+        path.with_name(f"{name}.done.tmp").write_text(text)
+        path.rename(live.layout.inbox / name)
+        path.with_name(f"{name}.done.tmp").rename(live.layout.inbox / f"{name}.done")
+    daemon.wait(lambda: all(map(live.is_finished, ("right.csv", "wrong.csv", "bare.csv"))), "the end of them")
+    daemon.wait(lambda: not list(live.layout.inbox.glob("*.done")), "an inbox without sidecars")
+    states = [batch.state for name in ("right.csv", "bare.csv") if (batch := live.batch_of(name))]
+    assert states == [State.DONE, State.DONE]
+    wrong = live.batch_of("wrong.csv")
+    assert wrong is not None
+    assert wrong.state is State.FAILED
+    assert "[checksum_mismatch]" in wrong.reason
+    assert good in wrong.reason
+    assert bad in wrong.reason
+    assert (live.layout.failed / "wrong.csv").read_bytes() == loans
 
 
 def test_a_file_is_claimed_at_once(live: LiveSite, daemon: Daemon, loans: bytes) -> None:
