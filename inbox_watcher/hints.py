@@ -16,6 +16,7 @@ from watchdog.events import (
     FileSystemEventHandler,
 )
 from watchdog.observers import Observer
+from watchdog.observers.inotify_move_event_grouper import InotifyMoveEventGrouper
 from watchdog.observers.polling import PollingObserver
 
 if TYPE_CHECKING:
@@ -31,6 +32,10 @@ _LOG = logging.getLogger("loans.watch")
 
 # It calls it an error when a file changes while the watcher is being stopped.
 logging.getLogger("watchdog").setLevel(logging.CRITICAL)
+
+# A claim renames a file out of the inbox; that holds back every later event for this long (seconds; 0.5 as shipped),
+# in case the other half of the rename follows, which the kernel tells at the same moment.
+InotifyMoveEventGrouper.delay = 0.02
 
 
 class Hints(FileSystemEventHandler):
