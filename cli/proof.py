@@ -55,16 +55,25 @@ def replay(
     count = threads or len(os.sched_getaffinity(0))
     # polars reads this once, when it is imported.
     os.environ["POLARS_MAX_THREADS"] = str(count)
-    from inbox_watcher.audit import find_finished, planned_content
+    from inbox_watcher.audit import find_finished, find_writing, planned_content
     from inbox_watcher.config import load_site
     from inbox_watcher.layout import Layout
     from scoring.replay import replay_result
 
     loaded = load_site(site)
     finished = find_finished(loaded, batch)
+    echo, neutralise = find_writing(finished, loaded)
     with planned_content(finished, loaded) as content:
         models = Layout(Path(loaded.root)).models
-        found = replay_result(content, finished.receipt, finished.results, models, threads=count)
+        found = replay_result(
+            content,
+            finished.receipt,
+            finished.results,
+            models,
+            threads=count,
+            echo=echo,
+            neutralise=neutralise,
+        )
     if json:
         print_json({"batch": finished.batch.id, **{name: getattr(found, name) for name in found.__struct_fields__}})
     elif found.identical:

@@ -55,6 +55,7 @@ def score(
         max_reject_share=loaded.scoring.max_reject_share,
         max_unpacked_bytes=loaded.scoring.max_unpacked_bytes,
         echo=loaded.scoring.echo,
+        neutralise=loaded.scoring.neutralise_formulas,
     )
     if json:
         print_json(receipt)

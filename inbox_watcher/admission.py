@@ -5,15 +5,21 @@ import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from inbox_watcher.arrivals import Arrivals, Sighting, is_wanted, list_inbox
 from inbox_watcher.batch import Batch, State
 from inbox_watcher.claim import new_batch_id
 from inbox_watcher.config import Site
 from inbox_watcher.journal import Journal
-from inbox_watcher.layout import LONGEST_NAME, Layout, output_stem, revision, show_name
+from inbox_watcher.layout import LONGEST_NAME, SIDECAR, Layout, output_stem, revision, show_name
 from scoring.errors import ModelError, StorageError
-from scoring.registry import Pin, now, read_promotion
+from scoring.plain_file import open_plain
+from scoring.registry import Pin, now, read_manifest, read_promotion
+from scoring.tail import is_cut
+
+if TYPE_CHECKING:
+    from scoring.contract import Contract
 
 _LOG = logging.getLogger("loans.watch")
 
@@ -25,7 +31,8 @@ class Admission:
         """Serve `site`; batches are journaled in `journal` before their files are touched."""
         self._layout = Layout(Path(site.root))
         self._journal = journal
-        self._arrivals = Arrivals(site.inbox.settle_seconds)
+        self._arrivals = Arrivals(site.inbox.settle_seconds, site.inbox.truncated_seconds, self._looks_cut)
+        self._contract: tuple[Pin, Contract] | None = None
         self._told = _Told()
 
     @property
@@ -41,13 +48,18 @@ class Admission:
         """
         moment = time.monotonic()
         try:
-            listing = list_inbox(str(self._layout.inbox))
+            listed = list_inbox(str(self._layout.inbox))
         except OSError as error:
             self._told.tell("inbox", f"the inbox cannot be listed: {error.strerror}")
             return []
         self._told.settle("inbox")
-        self._told.forget_absent({show_name(sighting.name) for sighting in listing})
+        listing = listed.deliveries
+        self._told.forget_absent(
+            {show_name(sighting.name) for sighting in listing}
+            | {show_name(f"{name}{SIDECAR}") for name in listed.orphans}
+        )
         claimed = {os.fsdecode(name) for name in claiming}
+        self._file_sidecars(name for name in listed.orphans if name not in claimed)
         wanted = [sighting for sighting in listing if sighting.name not in claimed and self._is_sound(sighting)]
         ready = self._arrivals.take_ready(wanted, moment, moved_in)
         if not ready:
@@ -70,6 +82,38 @@ class Admission:
                 self._told.tell("journal", f"a file cannot be taken in: {error}")
                 break
         return batches
+
+    def _looks_cut(self, name: str) -> bool:
+        """Look at the end of a file in the inbox. Without a model nothing can be said, and nothing is admitted."""
+        if name.lower().endswith(".gz"):
+            return False  # its end is judged when it is unpacked
+        try:
+            promotion = read_promotion(self._layout.models)
+            if promotion is None:
+                return False
+            if self._contract is None or self._contract[0] != promotion.pin:
+                manifest, _ = read_manifest(self._layout.models, promotion.pin.version, promotion.pin.manifest_sha256)
+                self._contract = promotion.pin, manifest.contract
+        except ModelError:
+            return False
+        path = self._layout.inbox / name
+        with open_plain(path) as file:
+            return is_cut(file, path, self._contract[1])
+
+    def _file_sidecars(self, names: Iterable[str]) -> None:
+        """Put sidecars that came after their files were claimed beside those; others are left alone, and told."""
+        for name in names:
+            sidecar = self._layout.inbox / f"{name}{SIDECAR}"
+            try:
+                batch = self._journal.find_by_name(os.fsencode(name))
+                target = None if batch is None else self._layout.batch(batch.id).sidecar
+                if target is None or os.path.lexists(target):
+                    shown = show_name(sidecar.name)
+                    self._told.tell(shown, f"{shown!r} in the inbox belongs to no file; it is left alone")
+                else:
+                    os.rename(sidecar, target)
+            except (OSError, StorageError):
+                continue  # it is seen again at the next listing
 
     def _is_sound(self, sighting: Sighting) -> bool:
         shown = show_name(sighting.name)

@@ -13,6 +13,7 @@ from inbox_watcher.batch import Batch
 from inbox_watcher.config import Site
 from inbox_watcher.layout import Layout
 from inbox_watcher.status import find_batch
+from scoring.batch_plan import read_batch_plan
 from scoring.content import prepare_content
 from scoring.errors import LoansError, ProofError
 from scoring.receipt import Published, Receipt, read_receipt
@@ -75,6 +76,15 @@ def planned_content(finished: Finished, site: Site) -> Iterator[Path]:
             Layout(Path(site.root)).outbox,
             site.scoring.max_unpacked_bytes,
         )
+
+
+def find_writing(finished: Finished, site: Site) -> tuple[tuple[str, ...], bool]:
+    """Tell which columns were echoed and whether formulas were neutralised: as planned, else as the site says now."""
+    try:
+        plan = read_batch_plan(Layout(Path(site.root)).batch(finished.batch.id).plan)
+    except FileNotFoundError:
+        return site.scoring.echo, site.scoring.neutralise_formulas
+    return plan.echo, plan.neutralise
 
 
 def _read_manifest(path: Path) -> Batch:

@@ -33,7 +33,7 @@ class State(StrEnum):
 
 TRANSITIONS: dict[State, tuple[State, ...]] = {
     State.CLAIMING: (State.CLAIMED, State.DONE),
-    State.CLAIMED: (State.PLANNED, State.FAILING),
+    State.CLAIMED: (State.PLANNED, State.PUBLISHED, State.FAILING),
     State.PLANNED: (State.RUNNING, State.MERGING, State.FAILING),
     State.RUNNING: (State.PLANNED, State.MERGING, State.FAILING),
     State.MERGING: (State.PUBLISHED, State.PLANNED, State.FAILING),
@@ -88,7 +88,9 @@ class Batch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rejected: int = 0
     """Rows with a reject, once published."""
     reason: str = ""
-    """Why it failed, in words."""
+    """Why it failed, or was not scored again, in words."""
+    input_sha256: str = ""
+    """SHA-256 of the file as it was dropped, hexadecimal; empty until it is known."""
 
     @property
     def submitted_as(self) -> str:

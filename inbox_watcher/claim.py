@@ -1,10 +1,13 @@
 """Take a file out of the inbox, and put files where they end: renames on one filesystem, never over another file."""
 
+import errno
 import os
 import secrets
+import stat
 from datetime import UTC, datetime
 from pathlib import Path
 
+from inbox_watcher.layout import SIDECAR
 from scoring.atomic import sync_folder
 from scoring.errors import StorageError
 
@@ -32,3 +35,22 @@ def move_once(source: Path, target: Path) -> bool:
     sync_folder(target.parent)
     sync_folder(source.parent)
     return True
+
+
+def claim_sidecar(inbox: Path, name: str, target: Path) -> None:
+    """Take a file's sidecar along, before the file itself: it is never taken for that of a later file of its name.
+
+    A sidecar that is older than the file belonged to another one and stays. Raises OSError as the storage does.
+    """
+    sidecar, file = inbox / f"{name}{SIDECAR}", inbox / name
+    if os.path.lexists(target):
+        return
+    try:
+        facts = sidecar.lstat()
+        if stat.S_ISREG(facts.st_mode) and facts.st_ctime_ns >= file.lstat().st_ctime_ns:
+            os.rename(sidecar, target)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise

@@ -36,6 +36,8 @@ class Inbox(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How long size and modification time must stand still (seconds)."""
     rescan_seconds: float = 2.0
     """How often the inbox is listed, whatever the watcher says (seconds)."""
+    truncated_seconds: float = 60.0
+    """How long a file that ends in the middle of a record must stand still before it is refused (seconds)."""
 
 
 class Scoring(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -63,6 +65,8 @@ class Scoring(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Memory up to which a job is raised that ran out of it (MiB)."""
     idle_alarm_seconds: float = 600.0
     """How long nothing of a batch may run before the log says why (seconds)."""
+    neutralise_formulas: bool = False
+    """Whether texts in the predictions that a spreadsheet would take for a formula get an apostrophe in front."""
 
 
 class Training(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -141,6 +145,7 @@ def _find_problems(site: Site) -> list[str]:
     problems += [f"{name} must be more than 0" for name, value in positive.items() if not 0 < value < math.inf]
     natural = {
         "inbox.settle_seconds": site.inbox.settle_seconds,
+        "inbox.truncated_seconds": site.inbox.truncated_seconds,
         "pool.keep_claim_idle_seconds": site.pool.keep_claim_idle_seconds,
         "scoring.chunk_bytes": site.scoring.chunk_bytes,
         "training.seed": site.training.seed,
@@ -204,6 +209,8 @@ state = {state}
 # settle_seconds = 1.0
 # The inbox is listed this often, whatever the watcher says.
 # rescan_seconds = 2.0
+# A file that ends in the middle of its last record is waited for this long, then refused.
+# truncated_seconds = 60.0
 
 [scoring]
 # Bytes of input per job; 0: chosen from the file's size and the pool's slots.
@@ -226,6 +233,9 @@ state = {state}
 # memory_limit_mb = 8192
 # When nothing of a batch has run for so long, the log says why.
 # idle_alarm_seconds = 600.0
+# Put an apostrophe before ids and echoed texts that start with = + - @, a tab or a carriage return: spreadsheet
+# programs take those for formulas. Such ids are then no longer byte for byte as sent.
+# neutralise_formulas = false
 
 [training]
 # Labelled files; none: every CSV in ROOT/history.

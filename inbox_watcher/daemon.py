@@ -10,8 +10,10 @@ from types import FrameType
 
 from dag_specs.jobs import Scheduler
 from inbox_watcher.config import Site
+from inbox_watcher.hints import NETWORK_FILESYSTEMS, find_filesystem
 from inbox_watcher.journal import Journal
 from inbox_watcher.layout import Layout, StateLayout
+from inbox_watcher.owner import owned
 from inbox_watcher.service import Watcher
 from scoring.errors import LoansError, StorageError
 
@@ -28,9 +30,22 @@ def serve(site: Site, connect: Callable[[], Scheduler]) -> None:
         state.root.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise StorageError(f"The daemon's folder {state.root} cannot be made: {error.strerror}.") from error
-    with _alone(state.lock):
+    kind = find_filesystem(state.root)
+    if kind in NETWORK_FILESYSTEMS:
+        raise StorageError(
+            f"The daemon's folder {state.root} is on a network filesystem ({kind}), where its journal is not safe.",
+            "Name a folder on a local disk of this machine as `state` in the site file.",
+        )
+    watchers: list[Watcher] = []
+
+    def give_up() -> None:
+        for watcher in watchers:
+            watcher.stop()
+
+    with _alone(state.lock), owned(Layout(Path(site.root)).owner, give_up):
         journal = Journal(state.journal)
         watcher = Watcher(site, journal, connect)
+        watchers.append(watcher)
 
         def stop(_number: int, _frame: FrameType | None) -> None:
             watcher.stop()

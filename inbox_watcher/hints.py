@@ -1,6 +1,7 @@
 """Hints that something changed in the inbox. They only make the daemon quick; its own listing is the truth."""
 
 import logging
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -15,16 +16,26 @@ from watchdog.events import (
     FileSystemEventHandler,
 )
 from watchdog.observers import Observer
+from watchdog.observers.inotify_move_event_grouper import InotifyMoveEventGrouper
 from watchdog.observers.polling import PollingObserver
 
 if TYPE_CHECKING:
     from watchdog.observers.api import BaseObserver
 
-_NETWORK_FILESYSTEMS = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "lustre", "fuse.sshfs", "9p"})
+NETWORK_FILESYSTEMS = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "fuse.ceph", "lustre", "fuse.sshfs", "fuse.glusterfs", "9p"}
+)
+"""Kinds of filesystem that other hosts write to."""
+
+_MOUNTS = Path("/proc/self/mountinfo")
 _LOG = logging.getLogger("loans.watch")
 
 # It calls it an error when a file changes while the watcher is being stopped.
 logging.getLogger("watchdog").setLevel(logging.CRITICAL)
+
+# A claim renames a file out of the inbox; that holds back every later event for this long (seconds; 0.5 as shipped),
+# in case the other half of the rename follows, which the kernel tells at the same moment.
+InotifyMoveEventGrouper.delay = 0.02
 
 
 class Hints(FileSystemEventHandler):
@@ -81,16 +92,22 @@ class Hints(FileSystemEventHandler):
         self._wake()
 
 
-def is_network_filesystem(folder: Path, mounts: Path = Path("/proc/self/mountinfo")) -> bool:
-    """Tell whether other hosts may write to a folder unseen (proc_pid_mountinfo(5)); true when that cannot be told."""
+def is_network_filesystem(folder: Path, mounts: Path = _MOUNTS) -> bool:
+    """Tell whether other hosts may write to a folder unseen; true when that cannot be told."""
+    kind = find_filesystem(folder, mounts)
+    return not kind or kind in NETWORK_FILESYSTEMS
+
+
+def find_filesystem(folder: Path, mounts: Path = _MOUNTS) -> str:
+    """Name the kind of filesystem that a folder is on (proc_pid_mountinfo(5)); empty when that cannot be told."""
     try:
         device = folder.stat().st_dev
         lines = mounts.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
-        return True
-    wanted = f"{device >> 8 & 0xFFF}:{device & 0xFF | device >> 12 & 0xFFF00}"
+        return ""
+    wanted = f"{os.major(device)}:{os.minor(device)}"
     for line in lines:
         before, _, after = line.partition(" - ")
         if before.split()[2] == wanted:
-            return after.split()[0] in _NETWORK_FILESYSTEMS
-    return True
+            return after.split()[0]
+    return ""

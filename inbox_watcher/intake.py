@@ -8,8 +8,9 @@ import msgspec
 
 from dag_specs.errors import DagSpecError
 from inbox_watcher.batch import Batch, State
-from inbox_watcher.claim import move_once
-from inbox_watcher.layout import LONGEST_NAME
+from inbox_watcher.claim import claim_sidecar, move_once
+from inbox_watcher.identity import Digests, Precedence, check_sidecar, read_promised
+from inbox_watcher.layout import LONGEST_NAME, BatchLayout
 from inbox_watcher.pinned_models import PinnedModels
 from inbox_watcher.sizing import SMALL_FILE, choose_chunk_bytes, measure_speed
 from inbox_watcher.workplace import Workplace
@@ -21,6 +22,7 @@ from scoring.errors import FileRefusedError, LoansError, ProofError
 from scoring.receipt import read_receipt
 from scoring.registry import Pin
 from scoring.source import open_source
+from scoring.tail import refuse_cut
 
 _REMEMBERED = 100
 """How many batches back speed is looked for."""
@@ -29,27 +31,48 @@ _REMEMBERED = 100
 class Intake:
     """Claims files and plans them."""
 
-    def __init__(self, place: Workplace) -> None:
-        """Work in `place`."""
+    def __init__(self, place: Workplace, digests: Digests) -> None:
+        """Work in `place`; files are hashed by `digests`."""
         self._place = place
         self._models = PinnedModels(place.layout.models)
+        self._digests = digests
+        self._precedence = Precedence(place.layout, place.journal, digests)
 
     def claim(self, batch: Batch) -> Batch:
         """Rename the file out of the inbox into the batch's folder."""
         folder = self._place.layout.batch(batch.id)
         folder.root.mkdir(mode=0o770, parents=True, exist_ok=True)
+        name = os.fsdecode(batch.name)
+        if not os.path.lexists(folder.input):
+            claim_sidecar(self._place.layout.inbox, name, folder.sidecar)
         # Once it stands in the batch's folder it is claimed; a new file of its name in the inbox is another delivery.
-        if not os.path.lexists(folder.input) and not move_once(
-            self._place.layout.inbox / os.fsdecode(batch.name), folder.input
-        ):
+        if not os.path.lexists(folder.input) and not move_once(self._place.layout.inbox / name, folder.input):
             shutil.rmtree(folder.root, ignore_errors=True)
             return self._place.record(batch, State.DONE, reason="taken out of the inbox before it was claimed")
         write_bytes(folder.manifest, msgspec.json.encode(batch))
         return self._place.record(batch, State.CLAIMED)
 
     def plan(self, batch: Batch) -> Batch:
-        """Write down what the jobs are to do. Raises FileRefusedError when the file cannot be scored."""
+        """Write down what the jobs are to do, unless this very delivery was answered before.
+
+        Raises FileRefusedError when the file cannot be scored, StorageError while the same delivery is on its way.
+        """
         folder = self._place.layout.batch(batch.id)
+        self._digests.start(batch.id, folder.input)
+        try:
+            return self._plan(batch, folder)
+        except FileRefusedError:
+            self._digests.forget(batch.id)
+            raise
+
+    def _plan(self, batch: Batch, folder: BatchLayout) -> Batch:
+        digest = ""
+        if read_promised(folder):
+            digest = self._digests.result(batch.id, folder.input)
+            check_sidecar(folder, digest)
+        earlier = self._precedence.find_published(batch)
+        if earlier is not None:
+            return self._answer(batch, earlier)
         pin = _pinned(batch)
         manifest = self._models.read(pin)
         for path in (folder.parts, folder.logs):
@@ -64,6 +87,7 @@ class Intake:
         if len(os.fsencode(self._place.layout.result(batch.output, "predictions.csv").name)) > LONGEST_NAME:
             raise FileRefusedError("name_too_long", "The file's name is too long.", "Send it under a shorter name.")
         source = open_source(path, manifest.contract)
+        refuse_cut(path, manifest.contract)
         plan = plan_chunks(source, self._place.site.scoring.chunk_bytes or self._choose_chunk_bytes(source.bytes))
         batch_plan = BatchPlan(
             FORMAT,
@@ -73,9 +97,32 @@ class Intake:
             pin,
             str(folder.parts),
             self._place.site.scoring.echo,
+            self._place.site.scoring.neutralise_formulas,
         )
         write_bytes(folder.plan, msgspec.json.encode(batch_plan))
-        return self._place.record(batch, State.PLANNED, rows=plan.rows, bytes=source.bytes, chunks=len(plan.chunks))
+        return self._place.record(
+            batch,
+            State.PLANNED,
+            rows=plan.rows,
+            bytes=source.bytes,
+            chunks=len(plan.chunks),
+            input_sha256=digest or batch.input_sha256,
+        )
+
+    def _answer(self, batch: Batch, earlier: Batch) -> Batch:
+        """Answer a delivery with the results that its twin has already: only its input is archived."""
+        digest = self._digests.result(batch.id, self._place.layout.batch(batch.id).input)
+        self._digests.forget(batch.id)
+        return self._place.record(
+            batch,
+            State.PUBLISHED,
+            output=earlier.output,
+            rows=earlier.rows,
+            scored=earlier.scored,
+            rejected=earlier.rejected,
+            input_sha256=digest,
+            reason=f"The same file was delivered before: batch {earlier.id}.",
+        )
 
     def _choose_chunk_bytes(self, size: int) -> int:
         if size <= SMALL_FILE:

@@ -117,6 +117,10 @@ class Journal:
         query = "SELECT record FROM batches WHERE name = ? ORDER BY id DESC LIMIT 1"
         return next(iter(self._decode(query, (name,))), None)
 
+    def batches_of(self, name: bytes) -> list[Batch]:
+        """Give every batch of a file's name (bytes, as it was dropped), oldest first."""
+        return self._decode("SELECT record FROM batches WHERE name = ? ORDER BY id", (name,))
+
     def has_output(self, output: str) -> bool:
         """Tell whether any batch publishes, or published, under this NAME."""
         return bool(self._decode("SELECT record FROM batches WHERE output = ? LIMIT 1", (output,)))

@@ -9,6 +9,9 @@ from scoring.receipt import Published
 SUFFIXES = (".csv", ".csv.gz")
 """What may be dropped into the inbox (compared without regard to case)."""
 
+SIDECAR = ".done"
+"""NAME.done says that NAME is complete, and may hold its sha256."""
+
 _LONGEST_KIND = ".rejects.csv"
 
 LONGEST_NAME = 255
@@ -83,6 +86,11 @@ class Layout:
             self.training,
         )
 
+    @property
+    def owner(self) -> Path:
+        """Which daemon, on which host, serves this tree."""
+        return self.root / ".watch-owner.json"
+
     def batch(self, batch_id: str) -> "BatchLayout":
         """Name the files of one batch."""
         return BatchLayout(self.batches / batch_id)
@@ -116,6 +124,11 @@ class BatchLayout:
     def input(self) -> Path:
         """The claimed file as it was dropped; its own name is kept in the journal only."""
         return self.root / "input"
+
+    @property
+    def sidecar(self) -> Path:
+        """The sidecar that came with the file, if any."""
+        return self.root / "input.done"
 
     @property
     def manifest(self) -> Path:

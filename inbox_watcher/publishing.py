@@ -7,6 +7,7 @@ from pathlib import Path
 
 from inbox_watcher.batch import Batch, State
 from inbox_watcher.claim import move_once
+from inbox_watcher.identity import Digests, check_sidecar
 from inbox_watcher.layout import failed_name, output_stem, shorten, show_name
 from inbox_watcher.workplace import Workplace
 from scoring.atomic import write_bytes
@@ -24,13 +25,16 @@ _LOG = logging.getLogger("loans.watch")
 class Publishing:
     """Ends batches."""
 
-    def __init__(self, place: Workplace) -> None:
-        """Work in `place`."""
+    def __init__(self, place: Workplace, digests: Digests) -> None:
+        """Work in `place`; files are hashed by `digests`."""
         self._place = place
+        self._digests = digests
 
     def publish(self, batch: Batch) -> Batch:
         """Merge the parts and publish, predictions last."""
         folder = self._place.layout.batch(batch.id)
+        digest = batch.input_sha256 or self._digests.result(batch.id, folder.input)
+        check_sidecar(folder, digest)  # it may have come after the file
         content = folder.plan.read_bytes()
         plan = read_batch_plan(folder.plan)
         manifest, _ = read_manifest(self._place.layout.models, plan.model.version, plan.model.manifest_sha256)
@@ -39,12 +43,17 @@ class Publishing:
             check_reject_share(
                 gather_outcomes(plan), plan.plan.rows, self._place.site.scoring.max_reject_share, folder.parts
             )
-            receipt = publish_result(plan, content, show_name(os.fsdecode(batch.name)), manifest, target)
+            receipt = publish_result(
+                plan, content, show_name(os.fsdecode(batch.name)), manifest, target, input_sha256=digest
+            )
         except ProofError as error:
             return self._score_again(batch, plan, error)
         write_bytes(folder.receipt, target.receipt.read_bytes())
         _LOG.info("%s: %d rows scored, %d rejected, published", batch.id, receipt.scored, receipt.rejected)
-        return self._place.record(batch, State.PUBLISHED, scored=receipt.scored, rejected=receipt.rejected)
+        self._digests.forget(batch.id)
+        return self._place.record(
+            batch, State.PUBLISHED, scored=receipt.scored, rejected=receipt.rejected, input_sha256=digest
+        )
 
     def _score_again(self, batch: Batch, plan: BatchPlan, error: ProofError) -> Batch:
         """Throw away the parts that are not what they should be; their chunks are due again."""
@@ -69,6 +78,7 @@ class Publishing:
     def set_aside(self, batch: Batch) -> Batch:
         """Explain first, move then: whoever sees the file in failed/ sees the reason."""
         folder = self._place.layout.batch(batch.id)
+        self._digests.forget(batch.id)
         kept = failed_name(batch.output, os.fsdecode(batch.name), batch.id)
         text = f"{show_name(os.fsdecode(batch.name))} was not scored.\n{batch.reason}\n(batch {batch.id})\n"
         sound = [outcome for outcome in gather_sound(batch.chunks, folder.parts) if outcome.rejected]

@@ -9,6 +9,7 @@ from inbox_watcher.batch import Batch, State
 from inbox_watcher.config import Site
 from inbox_watcher.grouping import fits_queue, may_share
 from inbox_watcher.groups import Groups
+from inbox_watcher.identity import Digests
 from inbox_watcher.intake import Intake
 from inbox_watcher.journal import Journal
 from inbox_watcher.publishing import Publishing
@@ -29,7 +30,8 @@ class Steps:
     ) -> None:
         """Work for `site`; `scheduler` lends the pool, or raises SchedulerError while it cannot be reached."""
         self._place = Workplace(site, journal, scheduler, clock)
-        intake, publishing = Intake(self._place), Publishing(self._place)
+        digests = Digests()
+        intake, publishing = Intake(self._place, digests), Publishing(self._place, digests)
         self._running = Running(self._place)
         self._groups = Groups(self._place)
         self._acts: dict[State, Callable[[Batch], Batch]] = {

@@ -28,6 +28,8 @@ class BatchPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The folder for parts."""
     echo: tuple[str, ...] = ()
     """Further columns of the input that are echoed as text behind the predictions, where the file has them."""
+    neutralise: bool = False
+    """Whether texts that a spreadsheet would take for a formula get an apostrophe in front."""
 
     @property
     def echoed(self) -> tuple[str, ...]:

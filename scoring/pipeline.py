@@ -27,6 +27,9 @@ from scoring.rejects import encode_rejects
 PACKAGES = ("numpy", "onnxruntime", "polars")
 """What computes: their versions belong to the proof."""
 
+FORMULA_START = r"^[=+\-@\t\r]"
+"""How a text begins that a spreadsheet program takes for a formula (OWASP, CSV injection)."""
+
 
 class SealedWriter:
     """Writes to a file and hashes what it writes."""
@@ -97,7 +100,10 @@ def score_chunk(
             with watch.stage("predict"):
                 probabilities = predict_block(model, block)
             with watch.stage("write"):
-                predictions.write(encode_predictions(block, probabilities, model, batch.plan.source.encoding))
+                lines = encode_predictions(
+                    block, probabilities, model, batch.plan.source.encoding, neutralise=batch.neutralise
+                )
+                predictions.write(lines)
                 rejects.write(encode_rejects(block.rejects, batch.plan.source.encoding))
             scored += len(block.rows)
             rejected += len(block.rejects)
@@ -141,9 +147,18 @@ def predict_block(model: Model, block: LoanBlock) -> np.ndarray[tuple[int], np.d
 
 
 def encode_predictions(
-    block: LoanBlock, probabilities: np.ndarray[tuple[int], np.dtype[np.float32]], model: Model, encoding: str
+    block: LoanBlock,
+    probabilities: np.ndarray[tuple[int], np.dtype[np.float32]],
+    model: Model,
+    encoding: str,
+    *,
+    neutralise: bool = False,
 ) -> bytes | memoryview:
-    """Write a block's predictions as CSV lines without a header; ids verbatim, `pd` as the shortest exact float32."""
+    """Write a block's predictions as CSV lines without a header; `pd` as the shortest exact float32.
+
+    Ids and echoed texts stand verbatim, or, with `neutralise`, behind an apostrophe where a spreadsheet would take
+    them for a formula.
+    """
     frame = block.values.ids.with_columns(
         pl.Series("row_number", block.rows),
         pl.Series("pd", probabilities),
@@ -152,6 +167,10 @@ def encode_predictions(
     if block.values.echo.width:
         # An echoed column may have the name of one of ours; names are not written here.
         frame = frame.hstack(block.values.echo.rename(lambda name: f"echo {name}"))
+    if neutralise:
+        texts = [*block.values.ids.columns, *(f"echo {name}" for name in block.values.echo.columns)]
+        starts = pl.col(texts).str.contains(FORMULA_START)
+        frame = frame.with_columns(pl.when(starts).then("'" + pl.col(texts)).otherwise(pl.col(texts)).name.keep())
     lines = io.BytesIO()
     # Where no field of the input held a quote and fields are comma-separated, no id can need one.
     frame.write_csv(lines, include_header=False, quote_style="never" if block.bare else "necessary")

@@ -83,6 +83,8 @@ class Receipt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Every chunk, in order."""
     published: str
     """When (UTC, ISO 8601)."""
+    input_sha256: str = ""
+    """SHA-256 of the file as it was dropped, hexadecimal; empty where nothing was dropped (`loans score`)."""
 
 
 class Published(msgspec.Struct, frozen=True):
@@ -93,7 +95,9 @@ class Published(msgspec.Struct, frozen=True):
     receipt: Path
 
 
-def publish_result(batch: BatchPlan, plan_bytes: bytes, name: str, manifest: Manifest, target: Published) -> Receipt:
+def publish_result(
+    batch: BatchPlan, plan_bytes: bytes, name: str, manifest: Manifest, target: Published, *, input_sha256: str = ""
+) -> Receipt:
     """Merge a batch's parts and publish rejects, receipt and, last and by one rename, predictions.
 
     `manifest` is that of the pinned model. Whoever sees the predictions sees a complete set. Raises ProofError
@@ -114,7 +118,7 @@ def publish_result(batch: BatchPlan, plan_bytes: bytes, name: str, manifest: Man
                 HEADER,
                 rejects_file,
             )
-        receipt = _write_receipt(batch, plan_bytes, name, manifest, outcomes, predictions, rejects)
+        receipt = _write_receipt(batch, plan_bytes, name, manifest, outcomes, predictions, rejects, input_sha256)
         write_bytes(target.receipt, msgspec.json.format(msgspec.json.encode(receipt), indent=1) + b"\n")
     return receipt
 
@@ -132,6 +136,7 @@ def _write_receipt(
     outcomes: Sequence[Outcome],
     predictions: Sealed,
     rejects: Sealed,
+    input_sha256: str,
 ) -> Receipt:
     packages: dict[str, set[str]] = {}
     for outcome in outcomes:
@@ -171,6 +176,7 @@ def _write_receipt(
             for outcome in outcomes
         ],
         published=now(),
+        input_sha256=input_sha256,
     )
 
 

@@ -9,7 +9,7 @@ from scoring.atomic import written_atomically
 from scoring.errors import FileRefusedError
 from scoring.merge import join_files
 from scoring.part import Outcome, Sealed, name_part
-from scoring.rejects import COLUMNS, HEADER
+from scoring.rejects import COLUMNS, DECIMAL_COMMA, HEADER
 
 _RULES_TOLD = 5
 _FIELD_LIMIT = 1 << 31
@@ -25,18 +25,22 @@ def check_reject_share(outcomes: Sequence[Outcome], rows: int, share: float, par
         return
     read = sum(outcome.rows_in for outcome in outcomes)
     so_far = "" if read == rows else f" after {read:,} of {rows:,} rows"
+    told, hint, line = _tell_rules(outcomes, parts)
     raise FileRefusedError(
         "too_many_rejects",
-        f"{rejected:,} rows were rejected{so_far}, more than {share:.0%} of the file: {_tell_rules(outcomes, parts)}.",
-        "The rejects file beside this one tells each row. Mend the file and send it again.",
+        f"{rejected:,} rows were rejected{so_far}, more than {share:.0%} of the file: {told}.",
+        f"{hint}The rejects file beside this one tells each row. Mend the file and send it again.",
+        line=line,
     )
 
 
-def _tell_rules(outcomes: Sequence[Outcome], parts: Path) -> str:
+def _tell_rules(outcomes: Sequence[Outcome], parts: Path) -> tuple[str, str, int | None]:
+    """Give the rules that were broken most, a hint for what is common, and the line of the first reject."""
     counts: Counter[tuple[str, str]] = Counter()
     first: dict[tuple[str, str], str] = {}
     csv.field_size_limit(_FIELD_LIMIT)
-    column, rule, line = (COLUMNS.index(name) for name in ("column", "rule", "line"))
+    column, rule, line, message = (COLUMNS.index(name) for name in ("column", "rule", "line", "message"))
+    commas = False
     for outcome in outcomes:
         path = name_part(parts, outcome.chunk).rejects
         with path.open(encoding="latin-1", newline="") as file:
@@ -44,11 +48,13 @@ def _tell_rules(outcomes: Sequence[Outcome], parts: Path) -> str:
                 key = (record[rule], record[column])
                 counts[key] += 1
                 first.setdefault(key, record[line])
+                commas = commas or DECIMAL_COMMA in record[message]
     told = [
         f"{name}{f' in {where}' if where else ''} {count:,} times (first on line {first[name, where]})"
         for (name, where), count in counts.most_common(_RULES_TOLD)
     ]
-    return ", ".join(told)
+    hint = "Its numbers have decimal commas: write them with a point. " if commas else ""
+    return ", ".join(told), hint, min(map(int, first.values()), default=None)
 
 
 def publish_rejects(outcomes: Sequence[Outcome], parts: Path, target: Path) -> Sealed:

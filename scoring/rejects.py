@@ -57,6 +57,16 @@ def not_a_number(column: Column) -> tuple[str, str]:
     return "not_a_number", f"{column.name} is not a number."
 
 
+DECIMAL_COMMA = "Write its decimals behind a point, not a comma."
+"""What to do with a number that a spreadsheet program of another country wrote."""
+
+
+def has_decimal_comma(column: Column) -> tuple[str, str]:
+    """Say that a text is no number, perhaps for its comma."""
+    rule, message = not_a_number(column)
+    return rule, f"{message} {DECIMAL_COMMA}"
+
+
 def not_whole(column: Column) -> tuple[str, str]:
     """Say that a number should be whole."""
     return "not_whole", f"{column.name} is not a whole number."

@@ -28,7 +28,16 @@ class Replay(msgspec.Struct, frozen=True):
     """Where the first one is, in words; empty when identical."""
 
 
-def replay_result(content: Path, receipt: Receipt, results: Published, models: Path, *, threads: int) -> Replay:
+def replay_result(
+    content: Path,
+    receipt: Receipt,
+    results: Published,
+    models: Path,
+    *,
+    threads: int,
+    echo: tuple[str, ...] = (),
+    neutralise: bool = False,
+) -> Replay:
     """Score `content` (the input as it was planned) again with the receipt's model, as one chunk, and compare.
 
     The files are compared, not the hashes in the receipt. Raises ModelError when the model is missing or altered,
@@ -42,7 +51,7 @@ def replay_result(content: Path, receipt: Receipt, results: Published, models: P
         raise ProofError(f"{content} is not the input of batch {receipt.batch}: its BLAKE3 is another one.")
     folder = Path(tempfile.mkdtemp(prefix="loans-replay-"))
     try:
-        batch = BatchPlan(FORMAT, receipt.batch, plan, str(models), pin, str(folder))
+        batch = BatchPlan(FORMAT, receipt.batch, plan, str(models), pin, str(folder), echo, neutralise)
         for chunk in plan.chunks:
             score_chunk(batch, chunk.number, threads=threads)
         again = Published(folder / "predictions.csv", folder / "rejects.csv", folder / "receipt.json")

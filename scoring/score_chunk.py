@@ -10,7 +10,9 @@ nothing of a loan, and exit code 1. A chunk of a list that fails stops none of t
 import argparse
 import os
 import socket
+import stat
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,6 +35,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if (options.plan is None) != (options.chunk is None):
         parser.error("--plan and --chunk go together")
+    if "_CONDOR_SCRATCH_DIR" in os.environ:
+        _close_to_others()
     # polars reads this once, when it is imported.
     os.environ["POLARS_MAX_THREADS"] = str(options.threads)
     os.umask(0o007)
@@ -47,6 +51,14 @@ def main(arguments: list[str] | None = None) -> int:
         _say(_explain(what, options.list or options.plan, error))
         return 1
     return 0
+
+
+def _close_to_others() -> None:
+    """Keep what the job prints from the world; HTCondor made those files (0644) before the job had a say."""
+    for descriptor in (1, 2):
+        with suppress(OSError):
+            if stat.S_ISREG(os.fstat(descriptor).st_mode):
+                os.fchmod(descriptor, 0o660)
 
 
 def _score(

@@ -16,6 +16,7 @@ from scoring.receipt import Published, Receipt, publish_result
 from scoring.refusal import check_reject_share, publish_rejects
 from scoring.registry import Pin, read_manifest
 from scoring.source import open_source
+from scoring.tail import refuse_cut
 
 
 def name_results(output: Path) -> Published:
@@ -34,6 +35,7 @@ def score_file(
     max_reject_share: float = 1.0,
     max_unpacked_bytes: int = 1 << 40,
     echo: tuple[str, ...] = (),
+    neutralise: bool = False,
 ) -> Receipt:
     """Score `path` into `output`, with rejects and a receipt beside it.
 
@@ -49,8 +51,9 @@ def score_file(
     try:
         content_path = prepare_content(path, path.name, parts, path.parent, max_unpacked_bytes)
         source = open_source(content_path, manifest.contract)
+        refuse_cut(content_path, manifest.contract)
         plan = plan_chunks(source, max(source.bytes, 1))
-        batch = BatchPlan(FORMAT, "local", plan, str(models), model, str(parts), echo)
+        batch = BatchPlan(FORMAT, "local", plan, str(models), model, str(parts), echo, neutralise)
         content = msgspec.json.encode(batch)
         write_bytes(parts / "plan.json", content)
         outcomes = [score_chunk(batch, chunk.number, threads=threads) for chunk in plan.chunks]

@@ -51,6 +51,11 @@ def open_source(path: Path, contract: Contract, *, labelled: bool = False) -> So
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         head = file.read(MAX_RECORD)
+    return describe_source(head, size, path, contract, labelled=labelled)
+
+
+def describe_source(head: bytes, size: int, path: Path, contract: Contract, *, labelled: bool = False) -> Source:
+    """Find out from its first MAX_RECORD bytes how to read a file of `size` bytes; see `open_source`."""
     if not head:
         raise FileRefusedError("empty_file", "The file is empty: it has no header.", "Send the file again.")
     if head.startswith(GZIP_MAGIC):

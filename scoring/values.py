@@ -192,7 +192,12 @@ class ValueReader:
         else:
             numbers = stripped.cast(pl.Float64, strict=False).fill_null(np.nan).to_numpy()
             bad = np.isnan(numbers) & ~missing
-            found.append((bad, rejects.not_a_number(column)))
+            if self._separator != "," and bad.any():
+                commas = bad & stripped.str.contains(",", literal=True).to_numpy()
+                found.append((commas, rejects.has_decimal_comma(column)))
+                found.append((bad & ~commas, rejects.not_a_number(column)))
+            else:
+                found.append((bad, rejects.not_a_number(column)))
             low = -_FLOAT32_MAX if column.minimum is None else max(column.minimum, -_FLOAT32_MAX)
             high = _FLOAT32_MAX if column.maximum is None else min(column.maximum, _FLOAT32_MAX)
             known = ~missing & ~bad

@@ -1,18 +1,21 @@
 """Which files in the inbox are complete: a real folder, and a clock that the test turns."""
 
+import errno
 import os
+import time
 from pathlib import Path
 
 import pytest
 
 from inbox_watcher.arrivals import Arrivals, is_left_alone, is_wanted, list_inbox
+from scoring.errors import FileRefusedError
 
 SETTLE = 5.0
 
 
 def ready_names(arrivals: Arrivals, folder: Path, now: float, moved_in: tuple[str, ...] = ()) -> list[str]:
     """Name the files that are ready, of those that the daemon would score."""
-    listing = [sighting for sighting in list_inbox(str(folder)) if sighting.regular]
+    listing = [sighting for sighting in list_inbox(str(folder)).deliveries if sighting.regular]
     return [sighting.name for sighting in arrivals.take_ready(listing, now, moved_in)]
 
 
@@ -64,14 +67,91 @@ def test_a_file_renamed_here_is_ready_at_once(tmp_path: Path) -> None:
     assert ready_names(arrivals, tmp_path, 100.1, ("loans.csv",)) == ["loans.csv"]
 
 
-def test_a_file_whose_name_is_younger_than_its_content_is_ready_at_once(tmp_path: Path) -> None:
-    """A file that was written long ago and moved here is ready in the first listing, without the watcher's word."""
+def test_a_file_whose_name_is_younger_than_its_content_is_ready_soon(tmp_path: Path) -> None:
+    """A file that was written long ago and moved here is ready in the second listing, without the watcher's word."""
     path = tmp_path / ".loans"
     path.write_bytes(b"id\n1\n")
     written = os.stat(path).st_mtime_ns - 60 * 10**9
     os.utime(path, ns=(written, written))
     path.rename(tmp_path / "loans.csv")
+    arrivals = Arrivals(SETTLE)
+    assert ready_names(arrivals, tmp_path, 100.0) == []
+    assert ready_names(arrivals, tmp_path, 100.1) == []
+    assert ready_names(arrivals, tmp_path, 100.2) == ["loans.csv"]
+
+
+def test_an_old_time_does_not_make_a_growing_file_complete(tmp_path: Path) -> None:
+    """A writer that sets an old time before it is done (rsync --inplace --times, Samba) is waited for."""
+    arrivals = Arrivals(SETTLE)
+    path = tmp_path / "loans.csv"
+    path.write_bytes(b"id\n")
+    for tick in range(20):
+        with path.open("ab") as file:
+            file.write(b"1,2,3\n")
+        os.utime(path, (10**9, 10**9))
+        assert ready_names(arrivals, tmp_path, 100.0 + tick / 5) == []
+    assert ready_names(arrivals, tmp_path, 104.0) == ["loans.csv"]
+
+
+def test_a_cut_file_is_waited_for_longer(tmp_path: Path) -> None:
+    """A file that ends within a record outlasts the settle time and is given up after a longer one."""
+    looked: list[str] = []
+
+    def looks_cut(name: str) -> bool:
+        looked.append(name)
+        return not (tmp_path / name).read_bytes().endswith(b"\n")
+
+    arrivals = Arrivals(SETTLE, 60.0, looks_cut)
+    path = tmp_path / "loans.csv"
+    path.write_bytes(b"id,a\n1,2\n3,")
+    for moment in (100.0, 106.0, 130.0, 159.0):
+        assert ready_names(arrivals, tmp_path, moment) == []
+    assert looked == ["loans.csv"]
+    with path.open("ab") as file:
+        file.write(b"4")
+    for moment in (160.0, 166.0, 219.0):
+        assert ready_names(arrivals, tmp_path, moment) == []
+    assert ready_names(arrivals, tmp_path, 220.0) == ["loans.csv"]
+    assert len(looked) == 2
+
+
+def test_a_file_that_cannot_be_looked_at_is_left_for_the_next_listing(tmp_path: Path) -> None:
+    """Trouble of the storage while looking at a file's end loses nothing: it is looked at again."""
+    troubles: list[Exception] = [OSError(errno.ESTALE, "Stale"), FileRefusedError("not_a_plain_file", "It is a pipe.")]
+
+    def looks_cut(_: str) -> bool:
+        if troubles:
+            raise troubles.pop()
+        return False
+
+    arrivals = Arrivals(SETTLE, 60.0, looks_cut)
+    (tmp_path / "loans.csv").write_bytes(b"id\n1\n")
+    for moment in (100.0, 105.0, 105.2):
+        assert ready_names(arrivals, tmp_path, moment) == []
+    assert ready_names(arrivals, tmp_path, 105.4) == ["loans.csv"]
+
+
+def test_a_sidecar_makes_its_file_ready(tmp_path: Path) -> None:
+    """NAME.done says that NAME is complete; one that is older than the file belonged to another and says nothing."""
+    path = tmp_path / "loans.csv"
+    (tmp_path / "loans.csv.done").write_bytes(b"")
+    time.sleep(0.02)  # the kernel's clock for files ticks slowly
+    path.write_bytes(b"id\n1\n")
+    assert ready_names(Arrivals(SETTLE), tmp_path, 100.0) == []
+    (tmp_path / "other.csv.done").write_bytes(b"")
+    (tmp_path / "loans.csv.done").unlink()
+    (tmp_path / "loans.csv.done").write_bytes(b"")
     assert ready_names(Arrivals(SETTLE), tmp_path, 100.0) == ["loans.csv"]
+    assert list_inbox(str(tmp_path)).orphans == ["other.csv"]
+
+
+def test_a_sidecar_that_is_no_plain_file_says_nothing(tmp_path: Path) -> None:
+    """A link or a folder called NAME.done does not make NAME ready, and is never read."""
+    (tmp_path / "a.csv").write_bytes(b"id\n1\n")
+    (tmp_path / "b.csv").write_bytes(b"id\n1\n")
+    (tmp_path / "a.csv.done").symlink_to(tmp_path / "b.csv")
+    (tmp_path / "b.csv.done").mkdir()
+    assert ready_names(Arrivals(SETTLE), tmp_path, 100.0) == []
 
 
 def test_a_word_on_another_file_makes_none_ready(tmp_path: Path) -> None:
@@ -95,7 +175,7 @@ def test_a_file_that_was_taken_back_is_forgotten(tmp_path: Path) -> None:
 
 
 def test_what_is_no_plain_file_is_never_ready(tmp_path: Path) -> None:
-    """A symbolic link, a pipe and a file with a second name are listed as what they are; a folder is no delivery."""
+    """A symbolic link, a pipe and a folder and a file with a second name are listed as what they are."""
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "secret").write_bytes(b"id\n1\n")
@@ -107,8 +187,14 @@ def test_what_is_no_plain_file_is_never_ready(tmp_path: Path) -> None:
     (outside / "linked").write_bytes(b"id\n1\n")
     os.link(outside / "linked", inbox / "second name.csv")
     (inbox / "folder.csv").mkdir()
-    listing = list_inbox(str(inbox))
-    assert {sighting.name for sighting in listing} == {"link.csv", "dangling.csv", "pipe.csv", "second name.csv"}
+    listing = list_inbox(str(inbox)).deliveries
+    assert {sighting.name for sighting in listing} == {
+        "link.csv",
+        "dangling.csv",
+        "pipe.csv",
+        "second name.csv",
+        "folder.csv",
+    }
     assert not any(sighting.regular for sighting in listing)
 
 
@@ -116,7 +202,7 @@ def test_what_is_no_plain_file_is_never_ready(tmp_path: Path) -> None:
 def test_unfinished_names_are_left_alone(tmp_path: Path, name: str) -> None:
     """A name that says `not yet` or `not me` is not even listed."""
     (tmp_path / name).write_bytes(b"id\n1\n")
-    assert list_inbox(str(tmp_path)) == []
+    assert list_inbox(str(tmp_path)).deliveries == []
     assert is_left_alone(name)
 
 
@@ -134,7 +220,7 @@ def test_names_of_any_bytes_are_listed(tmp_path: Path) -> None:
     name = b"Kr\xe9dit\n$(Process).csv"
     with open(os.path.join(os.fsencode(tmp_path), name), "wb") as file:
         file.write(b"id\n1\n")
-    assert [os.fsencode(sighting.name) for sighting in list_inbox(str(tmp_path))] == [name]
+    assert [os.fsencode(sighting.name) for sighting in list_inbox(str(tmp_path)).deliveries] == [name]
 
 
 def test_a_missing_inbox_is_told(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Starting and ending the daemon: one for each site, and at once when it is told to."""
 
+import dataclasses
+import json
 import signal
 import subprocess
 import sys
@@ -8,10 +10,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from inbox_watcher import daemon as daemon_module
 from inbox_watcher.config import Site
 from inbox_watcher.daemon import serve
 from inbox_watcher.layout import Layout
 from inbox_watcher.notify import tell_systemd
+from inbox_watcher.owner import describe_self
 from scoring.errors import LoansError, StorageError
 from tests.unit.inbox_watcher.pool_in_process import PoolInProcess
 from tests.unit.inbox_watcher.waiting import SECONDS, wait_for
@@ -131,3 +135,24 @@ def test_systemd_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
         tell_systemd("READY=1")
         assert channel.recv(100) == b"READY=1"
+
+
+@pytest.mark.parametrize("kind", ["nfs4", "cifs"])
+def test_a_journal_on_a_network_filesystem_is_refused(
+    site: Site, journal_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """SQLite is not safe there; the daemon says so before it makes a journal."""
+    monkeypatch.setattr(daemon_module, "find_filesystem", lambda _: kind)
+    with pytest.raises(StorageError, match=rf"on a network filesystem \({kind}\)") as caught:
+        serve(site, PoolInProcess)
+    assert "local disk" in caught.value.way_out
+    assert not journal_path.exists()
+
+
+def test_a_daemon_on_another_host_is_named(site: Site, layout: Layout, journal_path: Path) -> None:
+    """While a daemon on another host serves the tree, this one ends with its host and since when it runs."""
+    other = dataclasses.replace(describe_self(), host="submit-2", since="2026-11-01T08:00:00+00:00")
+    layout.owner.write_text(json.dumps(dataclasses.asdict(other)))
+    with pytest.raises(LoansError, match=rf"process {other.pid} on submit-2, since 2026-11-01T08"):
+        serve(site, PoolInProcess)
+    assert not journal_path.exists()

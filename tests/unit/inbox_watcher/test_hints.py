@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,27 @@ def test_a_new_file_wakes_the_daemon(tmp_path: Path, *, rename: bool) -> None:
                     break
             assert names == {"a.csv"}
             assert hints.take_moved_in() == set()
+    finally:
+        hints.stop()
+        hints._observer.join(5)
+
+
+def test_a_claim_does_not_hold_back_the_next_hint(tmp_path: Path) -> None:
+    """A file that was just renamed out of the inbox, as a claim does, delays no word on the next one."""
+    inbox = tmp_path / "inbox"
+    inbox.mkdir()
+    for name in ("claimed.csv", ".next"):
+        (inbox / name).write_bytes(b"id\n1\n")
+    hints = Hints(inbox, lambda: None, 1.0)
+    hints.start()
+    try:
+        time.sleep(0.1)
+        (inbox / "claimed.csv").rename(tmp_path / "claimed.csv")
+        (inbox / ".next").rename(inbox / "next.csv")
+        begun = time.monotonic()
+        while not hints.take_moved_in():
+            assert time.monotonic() - begun < 0.4
+            time.sleep(0.005)
     finally:
         hints.stop()
         hints._observer.join(5)

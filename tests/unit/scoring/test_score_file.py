@@ -1,5 +1,6 @@
 """Scoring one file here: the same results as through chunks, nothing left behind, nothing of the user's overwritten."""
 
+import csv
 import os
 from pathlib import Path
 
@@ -106,3 +107,55 @@ def test_other_model_is_refused(tmp_path: Path, every_rule: Registry) -> None:
         with pytest.raises(ModelError):
             score_file(path, tmp_path / "out.csv", every_rule.models, pin, threads=1)
     assert os.listdir(tmp_path) == ["loans.csv"]
+
+
+def test_a_cut_file_is_refused(tmp_path: Path, every_rule: Registry) -> None:
+    """A file that ends within its last record is refused with its line; one without a last line end is not."""
+    path = tmp_path / "loans.csv"
+    path.write_bytes(HEADER + ROWS + b"9,2,3,4")
+    with pytest.raises(FileRefusedError) as caught:
+        score(every_rule, path, tmp_path / "out.csv")
+    assert (caught.value.code, caught.value.line) == ("truncated", 5)
+    path.write_bytes(HEADER + ROWS + b"9,2,3,4,A,6,CAR")
+    assert score(every_rule, path, tmp_path / "out.csv") == (3, 1)
+
+
+def test_formulas_are_neutralised_only_where_asked(tmp_path: Path, every_rule: Registry) -> None:
+    """Ids and echoed texts stand byte for byte, or behind an apostrophe where a spreadsheet would run them."""
+    ids = ["=1+1", "+1", "-1", "@x", "\tx", "1=1", "", "'=1", '"=a,b"']
+    path = tmp_path / "loans.csv"
+    rows = "".join(f"{one},2,3,4,A,6,CAR,{one}\n" for one in ids)
+    path.write_bytes(HEADER.rstrip() + b",memo\n" + rows.encode())
+    found = []
+    for neutralise in (False, True):
+        output = tmp_path / f"{neutralise}.csv"
+        score_file(path, output, every_rule.models, every_rule.pin, threads=1, echo=("memo",), neutralise=neutralise)
+        with output.open(newline="") as file:
+            rows_out = list(csv.DictReader(file))
+        assert [row["id"] for row in rows_out] == [row["memo"] for row in rows_out]
+        found.append([row["id"] for row in rows_out])
+    plain = [*ids[:-1], "=a,b"]
+    assert found == [plain, [f"'{one}" if one[:1] in tuple("=+-@\t") else one for one in plain]]
+
+
+def test_decimal_commas_are_told(tmp_path: Path, every_rule: Registry) -> None:
+    """A number with a comma is rejected with what to do, where other marks separate fields; so is the file."""
+    path = tmp_path / "loans.csv"
+    path.write_bytes((HEADER + ROWS[:16] * 2).replace(b",", b";") + b"1;2,5;3;4;A;6;CAR\n1;x;3;4;A;6;CAR\n")
+    assert score(every_rule, path, tmp_path / "out.csv") == (2, 2)
+    comma, other = (tmp_path / "out.rejects.csv").read_text().splitlines()[1:]
+    assert 'not_a_number,"amount is not a number. Write its decimals behind a point, not a comma."' in comma
+    assert '"amount is not a number."' in other
+    with pytest.raises(FileRefusedError) as caught:
+        score_file(path, tmp_path / "out.csv", every_rule.models, every_rule.pin, threads=1, max_reject_share=0.1)
+    assert "decimal commas: write them with a point" in caught.value.way_out
+    assert caught.value.line == 4
+
+
+def test_a_doubled_column_that_is_not_read_is_no_obstacle(tmp_path: Path, every_rule: Registry) -> None:
+    """Columns that the model does not read may have one name, or none, as spreadsheets leave them behind."""
+    path = tmp_path / "loans.csv"
+    path.write_bytes(HEADER.rstrip() + b",memo,memo,,\n1,2,3,4,A,6,CAR,a,b,,\n2,2,3,4,A,6,CAR,a,b,,\n")
+    assert score(every_rule, path, tmp_path / "out.csv") == (2, 0)
+    path.write_bytes(HEADER.rstrip() + b",memo,memo,,\n1,2,3,4,Z,6,CAR,a,b,,\n2,2,3,4,A,6,CAR,a,b,,\n")
+    assert score(every_rule, path, tmp_path / "out.csv") == (1, 1)
