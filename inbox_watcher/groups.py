@@ -4,6 +4,7 @@ import logging
 import os
 import shutil
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,7 +69,8 @@ class Groups:
                 settled.append(advance(batch, State.MERGING, now(), chunks_done=1))
             else:
                 if batch.attempt:
-                    self._words(batch).unlink(missing_ok=True)  # it told of an earlier attempt
+                    with suppress(OSError):
+                        self._words(batch).unlink()  # it told of an earlier attempt
                 fresh.append(batch)
         if settled:
             self._place.journal.record_many(settled)
@@ -130,7 +132,10 @@ class Groups:
         self.places = max(places, 1)
 
     def follow(self, group: str, batches: Sequence[Batch]) -> list[Batch]:
-        """Look at a group's job; when it ended, give its batches as they stand then, else none."""
+        """Look at a group's job; when it ended, give its batches as they stand then, else none.
+
+        A batch whose folder cannot be read is not among them: it is due again, alone. Raises OSError when none can.
+        """
         following = self._following.get(group)
         if following is None:
             watch = self._watch(group, batches[0].clusters[-1])
@@ -149,9 +154,18 @@ class Groups:
                 scheduler.remove([JobId(batches[0].clusters[-1])], "a job was held")
         if watch.facts.still_queued:
             return []
-        ended = self._place.journal.record_many([self._judge(batch, watch) for batch in batches])
-        del self._following[group]
-        self.clear_away(group)
+        ended, trouble = [], None
+        for batch in batches:
+            try:
+                ended.append(self._judge(batch, watch))
+            except OSError as error:
+                trouble = error  # this one is looked at again; the others go on
+        if trouble is not None and not ended:
+            raise trouble
+        self._place.journal.record_many(ended)
+        if trouble is None:
+            del self._following[group]
+            self.clear_away(group)
         return ended
 
     def find_leftovers(self, batches: Iterable[Batch]) -> list[str]:

@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 
 from dag_specs.scheduler import connect
-from inbox_watcher.batch import State
+from inbox_watcher.batch import FINAL, State
 from local_pool.pool import bring_up, take_down
 from local_pool.status import PoolStatus
-from tests.integration.many_files import check_published_once, score_many
+from tests.integration.many_files import check_published_once, make_files, read_all, score_many
 from tests.integration.site_fixtures import Daemon, LiveSite, made_site, running
 from tests.integration.trained import TrainedSite
 from tests.integration.trained import trained as trained  # noqa: PLC0414 - a fixture is found by its name here
@@ -64,6 +64,22 @@ def test_small_files_share_jobs(pool: PoolStatus, trained: TrainedSite) -> None:
         check_published_once(live, FILES)
     assert figures.states == {State.DONE: FILES - 3, State.FAILED: 3}
     assert figures.groups < FILES / 5
+
+
+def test_a_daemon_that_is_killed_in_a_flood_loses_nothing(pool: PoolStatus, trained: TrainedSite) -> None:
+    """Killed while some of 200 files are claimed, some grouped, some with HTCondor, all are published once."""
+    with made_site(pool, trained, 0) as live:
+        for first in (0, 100):
+            with running(live) as daemon:
+                daemon.wait(lambda: "watching" in daemon.log.read_text(), "the start")
+                for name, content in list(make_files(200))[first : first + 100]:
+                    live.drop(name, content)
+                daemon.wait(lambda: any(batch.group for batch in read_all(live, 200)), "a group")
+                daemon.end(signal.SIGKILL)
+        with running(live) as daemon:
+            daemon.wait(lambda: not any(live.layout.inbox.iterdir()), "the claims")
+            daemon.wait(lambda: all(batch.state in FINAL for batch in read_all(live, 200)), "the end of all")
+            check_published_once(live, 200)
 
 
 def test_a_file_of_a_thousand_rows_is_quick(pool: PoolStatus, trained: TrainedSite) -> None:

@@ -1,6 +1,11 @@
 """What is due next: every batch is in one place, claims come first, and nothing is forgotten."""
 
+from collections import Counter
+from random import Random
+
 import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
 
 from inbox_watcher.agenda import Agenda, TaskKind
 from inbox_watcher.batch import Batch, State
@@ -79,3 +84,36 @@ def test_what_failed_is_put_off() -> None:
     assert len(agenda) == 1
     agenda.wake(5.0)
     assert agenda.take_step(lambda _: True, 5.0) is not None
+
+
+@given(st.lists(st.tuples(st.integers(0, 30), st.integers(1, 3)), max_size=60), st.integers(1, 3), st.randoms())
+def test_every_file_comes_to_its_end(files: list[tuple[int, int]], places: int, chance: Random) -> None:
+    """Whenever files arrive and however long their jobs take, each is submitted once, and the agenda runs empty."""
+    agenda = Agenda([])
+    submitted: Counter[str] = Counter()
+    ends: dict[str, float] = {}
+    following = dict(zip(State, [*list(State)[1:], State.DONE], strict=True))
+    for tick in range(400):
+        now = tick / 10
+        for number, (arrives, chunks) in enumerate(files):
+            if arrives == tick:
+                agenda.put(make(number, State.CLAIMING, chunks=chunks), now)
+        agenda.wake(now)
+        tasks = [*agenda.take_looks(now, 0.1), *agenda.take_groups(places, 3, now)]
+        step = agenda.take_step(lambda _: chance.random() < 0.5, now)
+        for task in [*tasks, *([step] if step else [])]:
+            first = task.batches[0]
+            group = f"group-{first.id}" if task.kind is TaskKind.SUBMIT_GROUP else first.group
+            if task.kind in (TaskKind.LOOK, TaskKind.FOLLOW_GROUP) and now < ends[first.submitted_as]:
+                state = State.RUNNING
+            else:
+                state = following[first.state]
+            for batch in task.batches:
+                put = msgspec.structs.replace(batch, state=state, group=group)
+                if batch.state is State.PLANNED:
+                    submitted[batch.id] += 1
+                    ends[put.submitted_as] = now + chance.random() * 3
+                agenda.put(put, now)
+    assert len(agenda) == 0
+    assert set(submitted.values()) <= {1}
+    assert len(submitted) == len(files)

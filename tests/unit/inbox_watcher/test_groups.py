@@ -162,6 +162,33 @@ def test_a_bad_chunk_stops_no_other(
     assert states == [State.DONE, State.DONE, State.FAILED, State.DONE, State.DONE]
 
 
+def test_storage_trouble_of_one_keeps_no_other(
+    site: Site, layout: Layout, journal: Journal, scheduler: PoolInProcess, open_batch: OpenBatch, drop: Drop
+) -> None:
+    """A batch whose part cannot be read after the job is looked at again, alone; the others are published meanwhile."""
+    make_files(drop, open_batch)
+    steps = Steps(site, journal, lambda: nullcontext(scheduler))
+    for _ in range(2):
+        for batch in journal.open_batches():
+            steps.take(batch)
+    members = steps.submit_group(journal.open_batches())
+    outcome = layout.batch(members[3].id).parts / "000000.outcome.json"
+    content = outcome.read_bytes()
+    outcome.unlink()
+    outcome.mkdir()
+    assert {batch.id for batch in steps.follow_group(members[0].group, members)} == {
+        batch.id for batch in members if batch is not members[3]
+    }
+    with pytest.raises(IsADirectoryError):
+        steps.follow_group(members[0].group, [members[3]])
+    outcome.rmdir()
+    outcome.write_bytes(content)
+    go_on(site, journal, scheduler)
+    assert lines_in(layout) == WANTED
+    assert len(scheduler.submitted) == 1
+    assert not list(layout.batches.glob("group-*"))
+
+
 def test_a_job_that_dies_makes_its_files_suspects(
     site: Site, layout: Layout, journal: Journal, open_batch: OpenBatch, drop: Drop
 ) -> None:
