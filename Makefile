@@ -56,6 +56,10 @@ unit: $(DEV_STAMP)  ## The tests that need no pool (under a minute)
 test: $(DEV_STAMP)  ## Every test; starts a real HTCondor pool of its own
 	$(BIN)/python -m pytest tests
 
+.PHONY: test-faults
+test-faults: $(DEV_STAMP)  ## Every test of faults: kills, storage trouble, a pool that breaks (about 12 minutes)
+	LOANS_FAULTS=all $(BIN)/python -m pytest tests/faults
+
 .PHONY: demo
 demo: setup  ## From nothing to published predictions on a pool on this machine
 	PYTHONUNBUFFERED=1 $(BIN)/python -m cli.demo

@@ -1,7 +1,7 @@
 """From a file in the inbox to a plan on disk: claim, look, count, cut."""
 
 import os
-import shutil
+from contextlib import suppress
 
 import msgspec
 
@@ -11,11 +11,12 @@ from inbox_watcher.claim import move_once
 from inbox_watcher.layout import LONGEST_NAME
 from inbox_watcher.sizing import choose_chunk_bytes
 from inbox_watcher.workplace import Workplace
-from scoring.atomic import write_bytes
+from scoring.atomic import stands, write_bytes
 from scoring.batch_plan import FORMAT, BatchPlan
 from scoring.chunks import plan_chunks
 from scoring.content import prepare_content
 from scoring.errors import FileRefusedError, LoansError
+from scoring.failpoints import reach
 from scoring.registry import Pin, read_manifest
 from scoring.source import open_source
 
@@ -30,14 +31,17 @@ class Intake:
     def claim(self, batch: Batch) -> Batch:
         """Rename the file out of the inbox into the batch's folder."""
         folder = self._place.layout.batch(batch.id)
-        folder.root.mkdir(mode=0o770, parents=True, exist_ok=True)
+        reach("claim.folder.before")
+        folder.root.mkdir(mode=0o770, exist_ok=True)
+        reach("claim.folder.after")
         # Once it stands in the batch's folder it is claimed; a new file of its name in the inbox is another delivery.
-        if not os.path.lexists(folder.input) and not move_once(
-            self._place.layout.inbox / os.fsdecode(batch.name), folder.input
+        if not stands(folder.input) and not move_once(
+            self._place.layout.inbox / os.fsdecode(batch.name), folder.input, "claim"
         ):
-            shutil.rmtree(folder.root, ignore_errors=True)
+            with suppress(OSError):
+                os.rmdir(folder.root)  # never with anything in it
             return self._place.record(batch, State.DONE, reason="taken out of the inbox before it was claimed")
-        write_bytes(folder.manifest, msgspec.json.encode(batch))
+        write_bytes(folder.manifest, msgspec.json.encode(batch), "claim.manifest")
         return self._place.record(batch, State.CLAIMED)
 
     def plan(self, batch: Batch) -> Batch:
@@ -45,8 +49,10 @@ class Intake:
         folder = self._place.layout.batch(batch.id)
         pin = _pinned(batch)
         manifest, _ = read_manifest(self._place.layout.models, pin.version, pin.manifest_sha256)
+        reach("plan.folders.before")
         for path in (folder.parts, folder.logs):
             path.mkdir(mode=0o770, exist_ok=True)
+        reach("plan.folders.after")
         path = prepare_content(
             folder.input,
             os.fsdecode(batch.name),
@@ -67,7 +73,7 @@ class Intake:
             str(folder.parts),
             self._place.site.scoring.echo,
         )
-        write_bytes(folder.plan, msgspec.json.encode(batch_plan))
+        write_bytes(folder.plan, msgspec.json.encode(batch_plan), "plan.plan")
         return self._place.record(batch, State.PLANNED, rows=plan.rows, chunks=len(plan.chunks))
 
     def _choose_chunk_bytes(self, size: int) -> int:

@@ -9,6 +9,7 @@ import msgspec
 
 from inbox_watcher.batch import FINAL, Batch
 from scoring.errors import StorageError
+from scoring.failpoints import reach
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS batches (
@@ -49,11 +50,13 @@ class Journal:
     def record(self, batch: Batch) -> Batch:
         """Write a batch's state, durably, and give the batch back. Raises StorageError when the disk refuses."""
         row = (batch.id, batch.state in FINAL, batch.output, batch.name, msgspec.json.encode(batch))
+        reach("journal.{}.before", batch.state)
         with self._lock:
             try:
                 self._database.execute("INSERT OR REPLACE INTO batches VALUES (?, ?, ?, ?, ?)", row)
             except sqlite3.Error as error:
                 raise StorageError(f"The journal cannot be written: {error}.", "Check the disk of `state`.") from error
+        reach("journal.{}.after", batch.state)
         return batch
 
     def open_batches(self) -> list[Batch]:

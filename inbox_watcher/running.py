@@ -14,6 +14,7 @@ from inbox_watcher.batch import Batch, State, Verdict, judge_jobs
 from inbox_watcher.job_watch import JobWatch
 from inbox_watcher.workplace import Workplace
 from scoring.errors import FileRefusedError, ProofError
+from scoring.failpoints import reach
 from scoring.part import Outcome, name_part, read_outcome
 from scoring.refusal import check_reject_share
 
@@ -60,9 +61,13 @@ class Running:
             if lost:
                 return self._place.record(batch, State.RUNNING, clusters=(*batch.clusters, max(lost)))
             batch = msgspec.structs.replace(batch, attempt=batch.attempt - 1)
+        reach("submit.attempt.before")
         self._place.journal.record(batch := msgspec.structs.replace(batch, attempt=batch.attempt + 1, retried=missing))
         log = self._place.state.event_log(batch.id)
+        reach("submit.attempt.after")
+        reach("submit.log.before")
         create_log(log)
+        reach("submit.log.after")
         cluster = ChunkCluster(
             batch_id=batch.id,
             python=Path(self._place.site.python),
@@ -76,7 +81,9 @@ class Running:
             keep_claim_idle_seconds=self._place.site.pool.keep_claim_idle_seconds,
         )
         with self._place.scheduler() as scheduler:
+            reach("submit.cluster.before")
             number = scheduler.submit_cluster(describe_chunks(cluster), queue_items(cluster))
+            reach("submit.cluster.after")
         _LOG.info("%s: %d job(s) submitted as cluster %d", batch.id, len(missing), number)
         return self._place.record(batch, State.RUNNING, clusters=(*batch.clusters, number))
 

@@ -19,6 +19,7 @@ from inbox_watcher.journal import Journal
 from inbox_watcher.layout import Layout, StateLayout
 from inbox_watcher.notify import tell_systemd
 from inbox_watcher.steps import Steps
+from scoring.atomic import remove_abandoned
 from scoring.errors import LoansError, StorageError, describe_defect
 
 _LOG = logging.getLogger("loans.watch")
@@ -82,6 +83,7 @@ class Watcher:
         # Storage that hangs may hold up these threads for ever; the loop goes on, and they are left behind at the end.
         lister = ThreadPoolExecutor(1, thread_name_prefix="inbox")
         _LOG.info("watching %s; %d batch(es) to go on with", self._layout.inbox, len(self._active))
+        lister.submit(self._clean_up, [batch.id for batch in self._active.values()])
         self._rouse()  # what is there already needs no hint
         tell_systemd("READY=1")
         try:
@@ -102,6 +104,17 @@ class Watcher:
             for future in list(self._busy.values()):
                 _wait_quietly(future, deadline - time.monotonic())
             _LOG.info("stopped; %d batch(es) will be gone on with", len(self._active))
+
+    def _clean_up(self, open_batches: list[str]) -> None:
+        """Remove what a daemon that was killed left half written; none of it was ever published."""
+        folders = [self._layout.outbox, self._layout.failed, *(self._layout.batch(name).root for name in open_batches)]
+        try:
+            count = sum(map(remove_abandoned, folders))
+        except OSError as error:
+            _LOG.warning("what was left half written is not removed: %s", error.strerror)
+            return
+        if count:
+            _LOG.info("%d half-written file(s) of an earlier run removed", count)
 
     def _listing_due(self) -> bool:
         period = _TICK if self._admission.waiting else self._site.inbox.rescan_seconds

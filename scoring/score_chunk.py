@@ -7,10 +7,18 @@ nothing of a loan, and exit code 1.
 """
 
 import argparse
+import errno
 import os
 import socket
 import sys
+import time
 from pathlib import Path
+
+_PASSING = frozenset((errno.EACCES, errno.EDQUOT, errno.EIO, errno.ENOSPC, errno.ESTALE, errno.ETIMEDOUT))
+"""Trouble of the storage that is waited out here, so that it does not use up the chunk's attempts."""
+
+_PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
+"""Waits between the trials (seconds)."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -35,8 +43,18 @@ def main(arguments: list[str] | None = None) -> int:
 def _score(plan: Path, chunk: int, threads: int) -> None:
     os.umask(0o007)
     from scoring.batch_plan import read_batch_plan
+    from scoring.errors import StorageError
     from scoring.pipeline import score_chunk
 
+    for pause in _PAUSES:
+        try:
+            score_chunk(read_batch_plan(plan), chunk, threads=threads)
+        except (OSError, StorageError) as error:
+            if isinstance(error, OSError) and error.errno not in _PASSING:
+                raise
+        else:
+            return
+        time.sleep(pause)
     score_chunk(read_batch_plan(plan), chunk, threads=threads)
 
 
