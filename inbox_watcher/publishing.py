@@ -10,7 +10,7 @@ from inbox_watcher.batch import Batch, State
 from inbox_watcher.claim import move_once
 from inbox_watcher.layout import failed_name, output_stem, shorten, show_name
 from inbox_watcher.workplace import Workplace
-from scoring.atomic import stands, write_bytes
+from scoring.atomic import remove_abandoned, stands, write_bytes
 from scoring.batch_plan import BatchPlan, read_batch_plan
 from scoring.errors import ProofError
 from scoring.failpoints import reach
@@ -94,6 +94,7 @@ class Publishing:
         reach("{}.contents.before", act)
         for content in folder.contents:
             content.unlink(missing_ok=True)
+        remove_abandoned(folder.root)
         reach("{}.contents.after", act)
         reach("{}.events.before", act)
         self._place.state.event_log(batch.id).unlink(missing_ok=True)

@@ -30,7 +30,7 @@ _TICK = 0.2
 _GRACE = 5.0
 """How long steps in progress are waited for when the daemon is told to stop (seconds)."""
 
-_LONGEST_PAUSE = 60.0
+_LONGEST_PAUSE = 30.0
 """Longest wait before a step that failed is tried again (seconds)."""
 
 _WORKERS = 4
@@ -54,6 +54,7 @@ class Watcher:
         # The one kind of channel that a signal handler may put into at any moment.
         self._wake: SimpleQueue[None] = SimpleQueue()
         self._stopping = False
+        self._unclean = True
         self._active: dict[str, Batch] = {batch.id: batch for batch in journal.open_batches()}
         self._busy: dict[str, Future[Batch]] = {}
         self._pauses: dict[str, tuple[float, float]] = {}
@@ -83,7 +84,6 @@ class Watcher:
         # Storage that hangs may hold up these threads for ever; the loop goes on, and they are left behind at the end.
         lister = ThreadPoolExecutor(1, thread_name_prefix="inbox")
         _LOG.info("watching %s; %d batch(es) to go on with", self._layout.inbox, len(self._active))
-        lister.submit(self._clean_up, [batch.id for batch in self._active.values()])
         self._rouse()  # what is there already needs no hint
         tell_systemd("READY=1")
         try:
@@ -106,15 +106,15 @@ class Watcher:
             _LOG.info("stopped; %d batch(es) will be gone on with", len(self._active))
 
     def _clean_up(self, open_batches: list[str]) -> None:
-        """Remove what a daemon that was killed left half written; none of it was ever published."""
+        """Remove what was left half written when a daemon was killed or storage refused; it was never published."""
         folders = [self._layout.outbox, self._layout.failed, *(self._layout.batch(name).root for name in open_batches)]
         try:
             count = sum(map(remove_abandoned, folders))
-        except OSError as error:
-            _LOG.warning("what was left half written is not removed: %s", error.strerror)
+        except OSError:
+            self._unclean = True  # what is wrong is told by the listing that follows
             return
         if count:
-            _LOG.info("%d half-written file(s) of an earlier run removed", count)
+            _LOG.info("%d half-written file(s) removed", count)
 
     def _listing_due(self) -> bool:
         period = _TICK if self._admission.waiting else self._site.inbox.rescan_seconds
@@ -122,6 +122,9 @@ class Watcher:
 
     def _start_listing(self, lister: ThreadPoolExecutor, moved_in: set[str]) -> None:
         self._listed = time.monotonic()
+        if self._unclean:
+            self._unclean = False
+            lister.submit(self._clean_up, list(self._active))
         claiming = [batch.name for batch in self._active.values() if batch.state is State.CLAIMING]
         self._listing = lister.submit(self._admission.admit, moved_in, claiming)
         self._listing.add_done_callback(lambda _: self._rouse())
@@ -169,6 +172,7 @@ class Watcher:
         pause = min(max(self._pauses.get(batch_id, (0.0, 0.0))[1] * 2, 1.0), _LONGEST_PAUSE)
         self._pauses[batch_id] = (time.monotonic() + pause, pause)
         _LOG.error("%s: %s; tried again in %.0f s", batch_id, reason, pause)
+        self._unclean = True
         if isinstance(error, DagSpecError):
             self._pool = None
         with suppress(StorageError):

@@ -175,7 +175,8 @@ def list_versions(models: Path) -> list[str]:
 def read_manifest(models: Path, version: str, pinned: str | None = None) -> tuple[Manifest, Pin]:
     """Read a version's manifest; with `pinned` (SHA-256, hexadecimal), only that very one.
 
-    Raises ModelError when it is missing, makes no sense, or is not the pinned one, StorageError for trouble that may pass.
+    Raises ModelError when it is missing, makes no sense, or is not the pinned one, StorageError for trouble that may
+    pass.
     """
     _check_name(version)
     path = models / VERSIONS / version / MANIFEST

@@ -1,4 +1,4 @@
-"""A site for kill tests: the files that are dropped, the daemon and the jobs as processes, and the account at the end."""
+"""A site for tests of faults: files that are dropped, daemon and jobs as processes, and the account at the end."""
 
 import contextlib
 import csv
