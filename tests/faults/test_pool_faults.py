@@ -44,7 +44,7 @@ class Faulty:
         assert batch.chunks >= 8
         self.wanted = (live.layout.outbox / "calm.predictions.csv").read_bytes()
 
-    def score(self, name: str, fault: Callable[[Batch], object]) -> Batch:
+    def score(self, name: str, fault: Callable[[Batch], object], patience: float = 120) -> Batch:
         """Drop the file, have the fault while its jobs run, and prove that it ends once and right."""
         begun = self.live.drop(name, self.content)
 
@@ -57,13 +57,15 @@ class Faulty:
         assert found is not None
         fault(found)
         struck = time.monotonic()
-        self.daemon.wait(lambda: self.live.is_finished(name), f"the end of {name}")
+        while not self.live.is_finished(name):
+            assert self.daemon.process.poll() is None
+            assert time.monotonic() - struck < patience, self.daemon.log.read_text()[-3000:]
+            time.sleep(0.1)
         batch = self.live.batch_of(name)
         assert batch is not None
         ended = time.monotonic()
-        print(
-            f"{name}: struck after {struck - begun:.1f} s, {batch.state} {ended - struck:.1f} s later; {batch.attempt} attempt(s)"
-        )
+        took = f"struck after {struck - begun:.1f} s, {batch.state} {ended - struck:.1f} s later"
+        print(f"{name}: {batch.chunks} jobs, {took}; attempts: {batch.attempt}")
         assert batch.state is State.DONE, batch.reason
         stem = name.removesuffix(".csv")
         assert (self.live.layout.outbox / f"{stem}.predictions.csv").read_bytes() == self.wanted
@@ -84,10 +86,10 @@ class Faulty:
     def tool(self, name: str, *arguments: str) -> None:
         """Run one of HTCondor's own tools on the pool."""
         assert self.pool.bin is not None
-        program = next(
-            folder / name for folder in (self.pool.bin, self.pool.bin.parent / "sbin") if (folder / name).exists()
-        )
-        environment = {**os.environ, "CONDOR_CONFIG": str(self.pool.condor_config)}
+        folders = (self.pool.bin, self.pool.bin.parent / "sbin")
+        program = next(folder / name for folder in folders if (folder / name).exists())
+        # Tools that administrators use want to know, as root, which account HTCondor has.
+        environment = {**os.environ, "CONDOR_CONFIG": str(self.pool.condor_config), "CONDOR_IDS": "65534.65534"}
         done = subprocess.run(
             [program, *arguments], env=environment, capture_output=True, text=True, timeout=60, check=False
         )
@@ -126,7 +128,7 @@ def test_starters_are_killed(faulty: Faulty) -> None:
 def test_startd_is_killed(faulty: Faulty) -> None:
     """The machine's daemon is killed with its jobs: they run when it is back."""
     killed: list[int] = []
-    faulty.score("startd.csv", lambda _: killed.append(faulty.kill("condor_startd")))
+    faulty.score("startd.csv", lambda _: killed.append(faulty.kill("condor_startd")), 400)
     assert killed == [1]
 
 
