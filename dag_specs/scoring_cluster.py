@@ -53,7 +53,7 @@ class ChunkCluster:
     """Scratch disk for each job (MB), of one size for the same reason; results go to the shared storage."""
     keep_claim_idle_seconds: int = 300
     """How long a slot stays ours after its last job, so that the next batch starts without negotiation (seconds)."""
-    job_lease_seconds: int = 600
+    job_lease_seconds: int = 120
     """How long a job outlives a lost connection to the submit node; also how long a dead node's job seems to run."""
     max_materialize: int = 1000
     """Jobs of the cluster that are in the queue at a time; more chunks than these become jobs as others end."""

@@ -128,7 +128,7 @@ def test_starters_are_killed(faulty: Faulty) -> None:
 def test_startd_is_killed(faulty: Faulty) -> None:
     """The machine's daemon is killed with its jobs: they run when it is back."""
     killed: list[int] = []
-    faulty.score("startd.csv", lambda _: killed.append(faulty.kill("condor_startd")), 400)
+    faulty.score("startd.csv", lambda _: killed.append(faulty.kill("condor_startd")), 300)
     assert killed == [1]
 
 
