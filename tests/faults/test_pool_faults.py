@@ -18,6 +18,7 @@ from dag_specs.scheduler import connect
 from inbox_watcher.audit import find_finished, planned_content
 from inbox_watcher.batch import Batch, State
 from inbox_watcher.layout import StateLayout
+from local_pool.machine import as_ordinary_user
 from local_pool.pool_paths import PoolPaths
 from local_pool.status import PoolStatus, find_processes
 from scoring.verify import verify_result
@@ -88,10 +89,14 @@ class Faulty:
         assert self.pool.bin is not None
         folders = (self.pool.bin, self.pool.bin.parent / "sbin")
         program = next(folder / name for folder in folders if (folder / name).exists())
-        # Tools that administrators use want to know, as root, which account HTCondor has.
-        environment = {**os.environ, "CONDOR_CONFIG": str(self.pool.condor_config), "CONDOR_IDS": "65534.65534"}
+        environment = {**os.environ, "CONDOR_CONFIG": str(self.pool.condor_config)}
         done = subprocess.run(
-            [program, *arguments], env=environment, capture_output=True, text=True, timeout=60, check=False
+            as_ordinary_user([str(program), *arguments]),
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
 
