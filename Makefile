@@ -60,6 +60,13 @@ test: $(DEV_STAMP)  ## Every test; starts a real HTCondor pool of its own
 docs: setup  ## Write the pages of docs/ that are made from the code's tables
 	$(BIN)/python -m inbox_watcher.documents docs
 
+.PHONY: test-faults
+test-faults: $(DEV_STAMP)  ## Every test of faults: kills, storage trouble, a pool that breaks (about 12 minutes)
+	@# Each half waits more than it works: side by side they take the time of the longer one.
+	export LOANS_FAULTS=all; $(BIN)/python -m pytest tests/faults/test_kill_at_failpoints.py & kills=$$!; \
+	$(BIN)/python -m pytest tests/faults/test_storage_faults.py tests/faults/test_pool_faults.py -s; others=$$?; \
+	wait $$kills && exit $$others
+
 .PHONY: demo
 demo: setup  ## From nothing to published predictions on a pool on this machine
 	PYTHONUNBUFFERED=1 $(BIN)/python -m cli.demo

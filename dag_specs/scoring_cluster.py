@@ -60,7 +60,7 @@ class ChunkCluster:
     """Scratch disk for each job (MB), of one size for the same reason; results go to the shared storage."""
     keep_claim_idle_seconds: int = 300
     """How long a slot stays ours after its last job, so that the next batch starts without negotiation (seconds)."""
-    job_lease_seconds: int = 600
+    job_lease_seconds: int = 120
     """How long a job outlives a lost connection to the submit node; also how long a dead node's job seems to run."""
     avoid_hosts: tuple[str, ...] = ()
     """Machines (HTCondor's `Machine`) that the jobs are kept away from: chunks failed there before."""

@@ -13,6 +13,7 @@ from inbox_watcher.claim import new_batch_id
 from inbox_watcher.config import Site
 from inbox_watcher.journal import Journal
 from inbox_watcher.layout import LONGEST_NAME, SIDECAR, Layout, output_stem, revision, show_name
+from scoring.atomic import stands
 from scoring.errors import ModelError, StorageError
 from scoring.plain_file import open_plain
 from scoring.registry import Pin, now, read_manifest, read_promotion
@@ -150,7 +151,7 @@ class Admission:
     def _is_taken(self, output: str) -> bool:
         published = self._layout.result(output, "predictions.csv")
         return self._journal.has_output(output) or (
-            len(os.fsencode(published.name)) <= LONGEST_NAME and os.path.lexists(published)
+            len(os.fsencode(published.name)) <= LONGEST_NAME and stands(published)
         )
 
 

@@ -66,6 +66,11 @@ class Agenda:
         """Count the open batches."""
         return len(self._open)
 
+    @property
+    def open_ids(self) -> list[str]:
+        """The ids of the batches that are not finished."""
+        return sorted(self._open)
+
     def names_being_claimed(self) -> list[bytes]:
         """Name the files that may still stand in the inbox though they are batches."""
         return list(self._claiming.values())

@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from inbox_watcher.layout import SIDECAR
-from scoring.atomic import sync_folder
+from scoring.atomic import rename_checked, stands, sync_folder
 from scoring.errors import StorageError
+from scoring.failpoints import reach
 
 
 def new_batch_id() -> str:
@@ -17,21 +18,23 @@ def new_batch_id() -> str:
     return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
 
 
-def move_once(source: Path, target: Path) -> bool:
+def move_once(source: Path, target: Path, act: str = "") -> bool:
     """Rename a file unless it has been renamed already; tell whether it stands at `target` now.
 
     False means that it is at neither place: somebody took it away. Raises StorageError when another file stands at
-    `target`, OSError as the storage does.
+    `target`, OSError as the storage does. `act` names the move among the failpoints.
     """
-    if not os.path.lexists(source):
-        return os.path.lexists(target)
-    if os.path.lexists(target):
+    if not stands(source):
+        return stands(target)
+    if stands(target):
         raise StorageError(f"{target} exists already and is not replaced.", "Move it away; the daemon tries again.")
     target.parent.mkdir(mode=0o770, parents=True, exist_ok=True)
+    reach("{}.rename.before", act)
     try:
-        os.rename(source, target)
+        rename_checked(source, target)
     except FileNotFoundError:
-        return os.path.lexists(target)
+        return stands(target)
+    reach("{}.rename.after", act)
     sync_folder(target.parent)
     sync_folder(source.parent)
     return True

@@ -20,6 +20,7 @@ from inbox_watcher.workplace import Workplace, attempts_used_up, describe_refusa
 from scoring.atomic import write_bytes
 from scoring.chunk_list import FORMAT, ChunkList, ListedChunk
 from scoring.errors import ProofError
+from scoring.failpoints import reach
 from scoring.part import name_part, read_outcome
 from scoring.registry import now
 
@@ -90,11 +91,15 @@ class Groups:
     def _submit_fresh(self, batches: Sequence[Batch]) -> list[Batch]:
         group = f"{_PREFIX}{new_batch_id()}"
         log = self._place.state.event_log(group)
+        reach("group.log.before")
         create_log(log)
+        reach("group.log.after")
         folder = self._place.layout.group(group)
+        reach("group.folder.before")
         folder.logs.mkdir(mode=0o770, parents=True)
+        reach("group.folder.after")
         chunks = (self._list(batch) for batch in batches)
-        write_bytes(folder.chunks, msgspec.json.encode(ChunkList(FORMAT, tuple(chunks))))
+        write_bytes(folder.chunks, msgspec.json.encode(ChunkList(FORMAT, tuple(chunks))), "group.chunks")
         # An attempt that never reached the pool is not counted.
         tried = [(batch, len(batch.clusters) if _is_undecided(batch) else batch.attempt) for batch in batches]
         marked = self._place.journal.record_many(
@@ -115,7 +120,9 @@ class Groups:
             keep_claim_idle_seconds=site.pool.keep_claim_idle_seconds,
         )
         with self._place.scheduler() as scheduler:
+            reach("group.cluster.before")
             number = scheduler.submit_cluster(describe_chunks(cluster), queue_items(cluster))
+            reach("group.cluster.after")
             self._count_places(scheduler)
         _LOG.info("%s: %d small file(s) submitted as cluster %d", group, len(batches), number)
         self._following[group] = _Following(self._watch(group, number), self._place.clock())

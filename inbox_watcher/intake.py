@@ -1,7 +1,6 @@
 """From a file in the inbox to a plan on disk: claim, look, count, cut."""
 
 import os
-import shutil
 from contextlib import suppress
 
 import msgspec
@@ -14,11 +13,12 @@ from inbox_watcher.layout import LONGEST_NAME, BatchLayout
 from inbox_watcher.pinned_models import PinnedModels
 from inbox_watcher.sizing import SMALL_FILE, choose_chunk_bytes, measure_speed
 from inbox_watcher.workplace import Workplace
-from scoring.atomic import write_bytes
+from scoring.atomic import stands, write_bytes
 from scoring.batch_plan import FORMAT, BatchPlan
 from scoring.chunks import plan_chunks
 from scoring.content import prepare_content
 from scoring.errors import FileRefusedError, LoansError, ProofError
+from scoring.failpoints import reach
 from scoring.receipt import read_receipt
 from scoring.registry import Pin
 from scoring.source import open_source
@@ -41,15 +41,19 @@ class Intake:
     def claim(self, batch: Batch) -> Batch:
         """Rename the file out of the inbox into the batch's folder."""
         folder = self._place.layout.batch(batch.id)
-        folder.root.mkdir(mode=0o770, parents=True, exist_ok=True)
+        reach("claim.folder.before")
+        folder.root.mkdir(mode=0o770, exist_ok=True)
+        reach("claim.folder.after")
         name = os.fsdecode(batch.name)
-        if not os.path.lexists(folder.input):
+        if not stands(folder.input):
             claim_sidecar(self._place.layout.inbox, name, folder.sidecar)
         # Once it stands in the batch's folder it is claimed; a new file of its name in the inbox is another delivery.
-        if not os.path.lexists(folder.input) and not move_once(self._place.layout.inbox / name, folder.input):
-            shutil.rmtree(folder.root, ignore_errors=True)
+        if not stands(folder.input) and not move_once(self._place.layout.inbox / name, folder.input, "claim"):
+            with suppress(OSError):
+                folder.sidecar.unlink(missing_ok=True)
+                os.rmdir(folder.root)  # never with anything else in it
             return self._place.record(batch, State.DONE, reason="taken out of the inbox before it was claimed")
-        write_bytes(folder.manifest, msgspec.json.encode(batch))
+        write_bytes(folder.manifest, msgspec.json.encode(batch), "claim.manifest")
         return self._place.record(batch, State.CLAIMED)
 
     def plan(self, batch: Batch) -> Batch:
@@ -75,8 +79,10 @@ class Intake:
             return self._answer(batch, earlier)
         pin = _pinned(batch)
         manifest = self._models.read(pin)
+        reach("plan.folders.before")
         for path in (folder.parts, folder.logs):
             path.mkdir(mode=0o770, exist_ok=True)
+        reach("plan.folders.after")
         path = prepare_content(
             folder.input,
             os.fsdecode(batch.name),
@@ -99,7 +105,7 @@ class Intake:
             self._place.site.scoring.echo,
             self._place.site.scoring.neutralise_formulas,
         )
-        write_bytes(folder.plan, msgspec.json.encode(batch_plan))
+        write_bytes(folder.plan, msgspec.json.encode(batch_plan), "plan.plan")
         return self._place.record(
             batch,
             State.PLANNED,

@@ -12,6 +12,7 @@ import msgspec
 
 from inbox_watcher.batch import FINAL, Batch
 from scoring.errors import StorageError
+from scoring.failpoints import reach
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS batches (
@@ -73,6 +74,8 @@ class Journal:
         Whatever threads bring while one waits for the disk is written together, with one wait. Raises StorageError
         when the disk refuses.
         """
+        for batch in batches:
+            reach("journal.{}.before", batch.state)
         entry = _Entry([_row(batch) for batch in batches])
         self._entries.append(entry)
         with self._lock:
@@ -82,6 +85,8 @@ class Journal:
         if entry.error is not None:
             error = entry.error
             raise StorageError(f"The journal cannot be written: {error}.", "Check the disk of `state`.") from error
+        for batch in batches:
+            reach("journal.{}.after", batch.state)
         return list(batches)
 
     def _write(self, entries: "list[_Entry]") -> None:

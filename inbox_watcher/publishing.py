@@ -3,6 +3,7 @@
 import logging
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from inbox_watcher.batch import Batch, State
@@ -10,9 +11,10 @@ from inbox_watcher.claim import move_once
 from inbox_watcher.identity import Digests, check_sidecar
 from inbox_watcher.layout import failed_name, output_stem, shorten, show_name
 from inbox_watcher.workplace import Workplace
-from scoring.atomic import write_bytes
+from scoring.atomic import remove_abandoned, stands, write_bytes
 from scoring.batch_plan import BatchPlan, read_batch_plan
 from scoring.errors import ProofError
+from scoring.failpoints import reach
 from scoring.merge import find_bad_chunks, gather_outcomes, gather_sound
 from scoring.part import name_part
 from scoring.receipt import publish_result
@@ -48,7 +50,7 @@ class Publishing:
             )
         except ProofError as error:
             return self._score_again(batch, plan, error)
-        write_bytes(folder.receipt, target.receipt.read_bytes())
+        write_bytes(folder.receipt, target.receipt.read_bytes(), "publish.copy")
         _LOG.info("%s: %d rows scored, %d rejected, published", batch.id, receipt.scored, receipt.rejected)
         self._digests.forget(batch.id)
         return self._place.record(
@@ -68,11 +70,8 @@ class Publishing:
     def archive(self, batch: Batch) -> Batch:
         """Keep the input, drop what was only on the way."""
         folder = self._place.layout.batch(batch.id)
-        move_once(folder.input, self._place.layout.archived(batch.id, os.fsdecode(batch.name)))
-        shutil.rmtree(folder.parts, ignore_errors=True)
-        for content in folder.contents:
-            content.unlink(missing_ok=True)
-        self._place.state.event_log(batch.id).unlink(missing_ok=True)
+        move_once(folder.input, self._place.layout.archived(batch.id, os.fsdecode(batch.name)), "archive")
+        self._clear(batch, "archive")
         return self._place.record(batch, State.DONE)
 
     def set_aside(self, batch: Batch) -> Batch:
@@ -81,14 +80,32 @@ class Publishing:
         self._digests.forget(batch.id)
         kept = failed_name(batch.output, os.fsdecode(batch.name), batch.id)
         text = f"{show_name(os.fsdecode(batch.name))} was not scored.\n{batch.reason}\n(batch {batch.id})\n"
-        sound = [outcome for outcome in gather_sound(batch.chunks, folder.parts) if outcome.rejected]
-        if sound:
-            publish_rejects(sound, folder.parts, self._place.layout.failed / shorten(output_stem(kept), ".rejects.csv"))
-        write_bytes(self._place.layout.failed / shorten(kept, ".error.txt"), text.encode(errors="replace"))
-        move_once(folder.input, self._place.layout.failed / kept)
-        shutil.rmtree(folder.parts, ignore_errors=True)
-        for content in folder.contents:
-            content.unlink(missing_ok=True)
-        self._place.state.event_log(batch.id).unlink(missing_ok=True)
+        # Once the file stands in failed/, its reason and rejects do too, and the parts may be half removed.
+        target = self._place.layout.failed / kept
+        if stands(folder.input) or not stands(target):
+            sound = [outcome for outcome in gather_sound(batch.chunks, folder.parts) if outcome.rejected]
+            if sound:
+                rejects = self._place.layout.failed / shorten(output_stem(kept), ".rejects.csv")
+                publish_rejects(sound, folder.parts, rejects)
+            error = self._place.layout.failed / shorten(kept, ".error.txt")
+            write_bytes(error, text.encode(errors="replace"), "failing.error")
+        move_once(folder.input, target, "failing")
+        self._clear(batch, "failing")
         _LOG.warning("%s: failed, the reason stands in failed/", batch.id)
         return self._place.record(batch, State.FAILED)
+
+    def _clear(self, batch: Batch, act: str) -> None:
+        """Drop what was only on the way. Raises OSError as the storage does: then it is still there to be dropped."""
+        folder = self._place.layout.batch(batch.id)
+        reach("{}.parts.before", act)
+        with suppress(FileNotFoundError):
+            shutil.rmtree(folder.parts)
+        reach("{}.parts.after", act)
+        reach("{}.contents.before", act)
+        for content in folder.contents:
+            content.unlink(missing_ok=True)
+        remove_abandoned(folder.root)
+        reach("{}.contents.after", act)
+        reach("{}.events.before", act)
+        self._place.state.event_log(batch.id).unlink(missing_ok=True)
+        reach("{}.events.after", act)

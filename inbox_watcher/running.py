@@ -22,6 +22,7 @@ from inbox_watcher.job_care import JobCare
 from inbox_watcher.job_watch import DISTRUST_SECONDS, RECONCILE_SECONDS, JobWatch
 from inbox_watcher.workplace import Workplace, attempts_used_up
 from scoring.errors import ProofError
+from scoring.failpoints import reach
 from scoring.part import Outcome, name_part, read_outcome
 from scoring.refusal import check_reject_share
 
@@ -69,9 +70,13 @@ class Running:
                 return self._place.record(batch, State.RUNNING, clusters=(*batch.clusters, max(lost)))
             batch = msgspec.structs.replace(batch, attempt=batch.attempt - 1)
         request = self._care.choose_request(batch)
+        reach("submit.attempt.before")
         self._place.journal.record(batch := msgspec.structs.replace(batch, attempt=batch.attempt + 1, retried=missing))
         log = self._place.state.event_log(batch.id)
+        reach("submit.attempt.after")
+        reach("submit.log.before")
         create_log(log)
+        reach("submit.log.after")
         cluster = ChunkCluster(
             batch_id=batch.id,
             python=Path(self._place.site.python),
@@ -86,7 +91,9 @@ class Running:
             keep_claim_idle_seconds=self._place.site.pool.keep_claim_idle_seconds,
         )
         with self._place.scheduler() as scheduler:
+            reach("submit.cluster.before")
             number = scheduler.submit_cluster(describe_chunks(cluster), queue_items(cluster))
+            reach("submit.cluster.after")
         _LOG.info("%s: %d job(s) submitted as cluster %d", batch.id, len(missing), number)
         batch = self._place.record(batch, State.RUNNING, clusters=(*batch.clusters, number))
         self._begin_to_follow(batch, self._place.clock())

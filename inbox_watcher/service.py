@@ -20,6 +20,7 @@ from inbox_watcher.journal import Journal
 from inbox_watcher.layout import Layout, StateLayout
 from inbox_watcher.notify import Heartbeat, tell_systemd
 from inbox_watcher.steps import Steps
+from scoring.atomic import remove_abandoned
 from scoring.errors import LoansError, StorageError, describe_defect
 
 _LOG = logging.getLogger("loans.watch")
@@ -30,7 +31,7 @@ _TICK = 0.1
 _GRACE = 5.0
 """How long steps in progress are waited for when the daemon is told to stop (seconds)."""
 
-_LONGEST_PAUSE = 60.0
+_LONGEST_PAUSE = 30.0
 """Longest wait before a step that failed is tried again (seconds)."""
 
 _WORKERS = 4
@@ -55,6 +56,7 @@ class Watcher:
         # The one kind of channel that a signal handler may put into at any moment.
         self._wake: SimpleQueue[None] = SimpleQueue()
         self._stopping = False
+        self._unclean = True
         self._agenda = Agenda(journal.open_batches())
         self._busy: dict[Future[list[Batch]], Task] = {}
         self._ended: SimpleQueue[Future[list[Batch]]] = SimpleQueue()
@@ -113,12 +115,26 @@ class Watcher:
                 _wait_quietly(future, deadline - time.monotonic())
             _LOG.info("stopped; %d batch(es) will be gone on with", len(self._agenda))
 
+    def _clean_up(self, open_batches: list[str]) -> None:
+        """Remove what was left half written when a daemon was killed or storage refused; it was never published."""
+        folders = [self._layout.outbox, self._layout.failed, *(self._layout.batch(name).root for name in open_batches)]
+        try:
+            count = sum(map(remove_abandoned, folders))
+        except OSError:
+            self._unclean = True  # what is wrong is told by the listing that follows
+            return
+        if count:
+            _LOG.info("%d half-written file(s) removed", count)
+
     def _listing_due(self) -> bool:
         period = _TICK if self._admission.waiting else self._site.inbox.rescan_seconds
         return time.monotonic() - self._listed >= period
 
     def _start_listing(self, lister: ThreadPoolExecutor, moved_in: set[str]) -> None:
         self._listed = time.monotonic()
+        if self._unclean:
+            self._unclean = False
+            lister.submit(self._clean_up, self._agenda.open_ids)
         self._listing = lister.submit(self._admission.admit, moved_in, self._agenda.names_being_claimed())
         self._listing.add_done_callback(lambda _: self._rouse())
 
@@ -189,6 +205,7 @@ class Watcher:
     def _pause(self, task: Task, error: Exception, reason: str) -> None:
         """Wait longer after each failure in a row; say so each time. What the journal knows by then counts."""
         pause = max(min(max(self._pauses.get(batch.id, 0.0) * 2, 1.0), _LONGEST_PAUSE) for batch in task.batches)
+        self._unclean = True
         if isinstance(error, DagSpecError):
             self._pool = None
         due = time.monotonic() + pause

@@ -47,7 +47,7 @@ def _find_receipt(name: str, receipts: Path) -> Receipt:
     path = receipts / f"{stem}.receipt.json"
     try:
         return read_receipt(path)
-    except OSError as error:
+    except FileNotFoundError as error:
         raise FileRefusedError(
             "rejects_without_receipt",
             f"This is a rejects file, but there is no receipt {path.name} that tells how its records are read.",
@@ -65,7 +65,7 @@ def unwrap_rejects(path: Path, separator: str, receipt: Receipt, target: Path) -
     header = receipt.separator.join(map(quote_name, receipt.header))
     with (
         path.open(encoding=receipt.encoding, errors="surrogateescape", newline="") as source,
-        written_atomically(target) as file,
+        written_atomically(target, "plan.unwrapped") as file,
     ):
         file.write(header.encode(receipt.encoding) + b"\n")
         records = csv.reader(source, delimiter=separator, strict=True)

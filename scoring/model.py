@@ -8,7 +8,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from scoring.errors import ModelError
+from scoring.errors import ModelError, StorageError
 from scoring.golden import check_golden
 from scoring.registry import GOLDEN, MODEL, VERSIONS, Manifest, read_manifest
 
@@ -87,8 +87,10 @@ def _read_sealed(folder: Path, name: str, manifest: Manifest) -> bytes:
         raise ModelError(f"Model version {manifest.version} has no {name} in its manifest.")
     try:
         content = path.read_bytes()
-    except OSError as error:
+    except FileNotFoundError as error:
         raise ModelError(f"The file {path} of the model cannot be read: {error.strerror}.") from error
+    except OSError as error:
+        raise StorageError(f"The file {path} of the model cannot be read: {error.strerror}.") from error
     if hashlib.sha256(content).hexdigest() != seal.sha256:
         raise ModelError(
             f"{path} was altered after the model was published: its SHA-256 is not the sealed one.",

@@ -89,7 +89,10 @@ def score_chunk(
     contract = model.manifest.contract
     files = name_part(Path(batch.parts), number)
     read, scored, rejected = blake3(), 0, 0
-    with written_atomically(files.predictions) as predictions_file, written_atomically(files.rejects) as rejects_file:
+    with (
+        written_atomically(files.predictions, "part.predictions") as predictions_file,
+        written_atomically(files.rejects, "part.rejects") as rejects_file,
+    ):
         predictions, rejects = SealedWriter(predictions_file), SealedWriter(rejects_file)
         blocks = read_loans(batch.plan.source, chunk, contract, echo=batch.echoed, on_bytes=read.update)
         while True:
@@ -130,7 +133,7 @@ def score_chunk(
         started=started,
         seconds=watch.rounded(),
     )
-    write_bytes(files.outcome, msgspec.json.encode(outcome))
+    write_bytes(files.outcome, msgspec.json.encode(outcome), "part.outcome")
     return outcome
 
 

@@ -106,20 +106,21 @@ def publish_result(
     outcomes = gather_outcomes(batch)
     parts = [name_part(Path(batch.parts), outcome.chunk) for outcome in outcomes]
     encoding = batch.plan.source.encoding
-    with written_atomically(target.predictions) as predictions_file:
+    with written_atomically(target.predictions, "publish.predictions") as predictions_file:
         predictions = join_files(
             [(part.predictions, outcome.predictions) for part, outcome in zip(parts, outcomes, strict=True)],
             (",".join(map(quote_name, prediction_columns(manifest, batch.echoed))) + "\n").encode(encoding),
             predictions_file,
         )
-        with written_atomically(target.rejects) as rejects_file:
+        with written_atomically(target.rejects, "publish.rejects") as rejects_file:
             rejects = join_files(
                 [(part.rejects, outcome.rejects) for part, outcome in zip(parts, outcomes, strict=True)],
                 HEADER,
                 rejects_file,
             )
         receipt = _write_receipt(batch, plan_bytes, name, manifest, outcomes, predictions, rejects, input_sha256)
-        write_bytes(target.receipt, msgspec.json.format(msgspec.json.encode(receipt), indent=1) + b"\n")
+        content = msgspec.json.format(msgspec.json.encode(receipt), indent=1) + b"\n"
+        write_bytes(target.receipt, content, "publish.receipt")
     return receipt
 
 

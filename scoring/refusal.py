@@ -59,7 +59,7 @@ def _tell_rules(outcomes: Sequence[Outcome], parts: Path) -> tuple[str, str, int
 
 def publish_rejects(outcomes: Sequence[Outcome], parts: Path, target: Path) -> Sealed:
     """Publish the rejects of the parts that are there. Raises ProofError or OSError as `join_files` does."""
-    with written_atomically(target) as file:
+    with written_atomically(target, "failing.rejects") as file:
         return join_files(
             [(name_part(parts, outcome.chunk).rejects, outcome.rejects) for outcome in outcomes], HEADER, file
         )

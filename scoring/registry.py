@@ -23,7 +23,7 @@ import msgspec
 
 from scoring.atomic import sync_folder, write_bytes
 from scoring.contract import Contract
-from scoring.errors import ModelError
+from scoring.errors import ModelError, StorageError
 from scoring.graph_audit import audit_graph
 
 FORMAT = 1
@@ -177,17 +177,20 @@ def list_versions(models: Path) -> list[str]:
 def read_manifest(models: Path, version: str, pinned: str | None = None) -> tuple[Manifest, Pin]:
     """Read a version's manifest; with `pinned` (SHA-256, hexadecimal), only that very one.
 
-    Raises ModelError when it is missing, unreadable, or not the pinned one.
+    Raises ModelError when it is missing, makes no sense, or is not the pinned one, StorageError for trouble that may
+    pass.
     """
     _check_name(version)
     path = models / VERSIONS / version / MANIFEST
     try:
         content = path.read_bytes()
-    except OSError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise ModelError(
             f"Model version {version} cannot be read: {path}: {error.strerror}.",
             "`loans models list` shows the versions that are there.",
         ) from error
+    except OSError as error:
+        raise StorageError(f"Model version {version} cannot be read: {path}: {error.strerror}.") from error
     digest = hashlib.sha256(content).hexdigest()
     if pinned is not None and digest != pinned:
         raise ModelError(

@@ -8,10 +8,12 @@ nothing of a loan, and exit code 1. A chunk of a list that fails stops none of t
 """
 
 import argparse
+import errno
 import os
 import socket
 import stat
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +22,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from scoring.model import Model
+
+_PASSING = frozenset((errno.EACCES, errno.EDQUOT, errno.EIO, errno.ENOSPC, errno.ESTALE, errno.ETIMEDOUT))
+"""Trouble of the storage that is waited out here, so that it does not use up the chunk's attempts."""
+
+_PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
+"""Waits between the trials (seconds)."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -65,8 +73,18 @@ def _score(
     plan: Path, chunk: int, threads: int, opener: "Callable[[Path, str, str, int], Model] | None" = None
 ) -> None:
     from scoring.batch_plan import read_batch_plan
+    from scoring.errors import StorageError
     from scoring.pipeline import score_chunk
 
+    for pause in _PAUSES:
+        try:
+            score_chunk(read_batch_plan(plan), chunk, threads=threads, opener=opener)
+        except (OSError, StorageError) as error:
+            if isinstance(error, OSError) and error.errno not in _PASSING:
+                raise
+        else:
+            return
+        time.sleep(pause)
     score_chunk(read_batch_plan(plan), chunk, threads=threads, opener=opener)
 
 

@@ -24,7 +24,7 @@ def unpack_gzip(packed: Path, target: Path, max_bytes: int) -> int:
     """
     bound = min(max_bytes, max(ALWAYS_FINE, packed.stat().st_size * MAX_RATIO))
     size = 0
-    with packed.open("rb") as source, written_atomically(target) as file:
+    with packed.open("rb") as source, written_atomically(target, "plan.unpacked") as file:
         member = zlib.decompressobj(_GZIP_WINDOW)
         pending = source.read(_BLOCK)
         while pending:

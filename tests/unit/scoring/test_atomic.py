@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scoring.atomic import write_bytes, written_atomically
+from scoring.atomic import remove_abandoned, rename_checked, stands, write_bytes, written_atomically
 
 
 @pytest.fixture
@@ -126,3 +126,50 @@ def test_missing_folder_is_told(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         write_bytes(tmp_path / "none" / "a", b"x")
     assert names_in(tmp_path) == []
+
+
+def test_what_is_being_written_is_not_removed_as_abandoned(tmp_path: Path) -> None:
+    """Only temporary names that no writer of this process holds are removed, and nothing else."""
+    (tmp_path / ".0123456789abcdef.tmp").touch()
+    (tmp_path / ".hidden.tmp").touch()
+    with written_atomically(tmp_path / "a") as file:
+        file.write(b"a")
+        assert remove_abandoned(tmp_path) == 1
+    assert names_in(tmp_path) == [".hidden.tmp", "a"]
+    assert remove_abandoned(tmp_path / "absent") == 0
+
+
+def test_trouble_is_not_taken_for_absence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name that cannot be looked up is neither there nor gone: the error is raised."""
+    assert not stands(tmp_path / "a")
+
+    def stale(_: Path) -> os.stat_result:
+        raise OSError(116, "Stale file handle")
+
+    monkeypatch.setattr(os, "lstat", stale)
+    with pytest.raises(OSError, match="Stale"):
+        stands(tmp_path / "a")
+
+
+@pytest.mark.parametrize("done", [True, False])
+def test_a_failed_rename_is_checked_at_its_destination(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, done: bool
+) -> None:
+    """A rename that is told as failed counts when the very file stands at its destination, and only then."""
+    real = os.rename
+
+    def lie(source: Path, target: Path) -> None:
+        if done:
+            real(source, target)
+        raise OSError(2, "No such file or directory")
+
+    monkeypatch.setattr(os, "rename", lie)
+    (tmp_path / "b").write_bytes(b"old")
+    (tmp_path / "a").write_bytes(b"new")
+    if done:
+        rename_checked(tmp_path / "a", tmp_path / "b")
+        assert names_in(tmp_path) == ["b"]
+    else:
+        with pytest.raises(FileNotFoundError):
+            rename_checked(tmp_path / "a", tmp_path / "b")
+        assert (tmp_path / "b").read_bytes() == b"old"

@@ -98,8 +98,8 @@ def test_bomb_is_stopped_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     written = 0
 
     class Counting:
-        def __init__(self, path: Path) -> None:
-            self.inner = written_atomically(path)
+        def __init__(self, path: Path, act: str) -> None:
+            self.inner = written_atomically(path, act)
 
         def __enter__(self) -> Self:
             self.file = self.inner.__enter__()
