@@ -75,7 +75,14 @@ class Groups:
                 fresh.append(batch)
         if settled:
             self._place.journal.record_many(settled)
-        return settled + (self._submit_fresh(fresh) if fresh else [])
+        if not fresh:
+            return settled
+        # Groups that were written down and never reached the pool: nothing of theirs is needed any more.
+        lost = {batch.group for batch in fresh if _is_undecided(batch) and batch.group}
+        submitted = self._submit_fresh(fresh)
+        for group in lost:
+            self.clear_away(group)
+        return settled + submitted
 
     def _find_lost(self, batches: Sequence[Batch]) -> dict[str, int]:
         """Find the clusters of groups whose submission was not written down, by group."""

@@ -183,7 +183,8 @@ class Bench:
             self.runner.tend()
             if time.monotonic() - begun > patience:
                 states = {os.fsdecode(batch.name): batch.state.value for batch in self.batches()}
-                raise AssertionError(f"{what} did not happen: {states}\n{self.log.read_text()[-4000:]}")
+                left = self.leavings()
+                raise AssertionError(f"{what} did not happen: {states}\n{left}\n{self.log.read_text()[-4000:]}")
             time.sleep(0.02)
         return time.monotonic() - begun
 
