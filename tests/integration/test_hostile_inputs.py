@@ -399,7 +399,8 @@ def test_no_word_of_the_data_is_told(live: LiveSite, daemon: Daemon, pool: PoolS
     }
     assert b"Tok0000en" in (live.layout.outbox / "ids.predictions.csv").read_bytes()
     for where, content in told.items():
-        assert content, where
+        # Jobs that end well print nothing; what they say when they fail is tested with the program itself.
+        assert content or where == "jobs", where
         found = sorted(set(re.findall(rb"Tok\d{4}en\d{5}", content)))
         assert not found, f"{where}: {len(found)} words, such as {found[:3]}"
 
