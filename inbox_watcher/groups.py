@@ -15,11 +15,12 @@ from dag_specs.jobs import JobId, Scheduler, count_places
 from dag_specs.scoring_cluster import ChunkCluster, describe_chunks, queue_items
 from inbox_watcher.batch import Batch, State, advance
 from inbox_watcher.claim import new_batch_id
+from inbox_watcher.job_care import JobCare
 from inbox_watcher.job_watch import DISTRUST_SECONDS, RECONCILE_SECONDS, JobWatch
 from inbox_watcher.workplace import Workplace, attempts_used_up, describe_refusal, fail
 from scoring.atomic import write_bytes
 from scoring.chunk_list import FORMAT, ChunkList, ListedChunk
-from scoring.errors import ProofError
+from scoring.errors import FileRefusedError, ProofError
 from scoring.failpoints import reach
 from scoring.part import name_part, read_outcome
 from scoring.registry import now
@@ -45,6 +46,7 @@ class Groups:
     def __init__(self, place: Workplace) -> None:
         """Work in `place`."""
         self._place = place
+        self._care = JobCare(place)
         self._following: dict[str, _Following] = {}
         self._counted: float | None = None
         self.places = 1
@@ -77,9 +79,14 @@ class Groups:
             self._place.journal.record_many(settled)
         if not fresh:
             return settled
+        try:
+            memory_mb = self._care.choose_memory()
+        except FileRefusedError as error:
+            refused = [fail(batch, describe_refusal(error)) for batch in fresh]
+            return settled + self._place.journal.record_many(refused)
         # Groups that were written down and never reached the pool: nothing of theirs is needed any more.
         lost = {batch.group for batch in fresh if _is_undecided(batch) and batch.group}
-        submitted = self._submit_fresh(fresh)
+        submitted = self._submit_fresh(fresh, memory_mb)
         for group in lost:
             self.clear_away(group)
         return settled + submitted
@@ -95,7 +102,7 @@ class Groups:
                 found[group] = max(lost)
         return found
 
-    def _submit_fresh(self, batches: Sequence[Batch]) -> list[Batch]:
+    def _submit_fresh(self, batches: Sequence[Batch], memory_mb: int) -> list[Batch]:
         group = f"{_PREFIX}{new_batch_id()}"
         log = self._place.state.event_log(group)
         reach("group.log.before")
@@ -122,7 +129,7 @@ class Groups:
             event_log=log,
             job_log_folder=folder.logs,
             cpus=site.scoring.cpus,
-            memory_mb=site.scoring.memory_mb,
+            memory_mb=memory_mb,
             disk_mb=site.scoring.disk_mb,
             keep_claim_idle_seconds=site.pool.keep_claim_idle_seconds,
         )

@@ -72,6 +72,22 @@ class JobCare:
         Raises FileRefusedError when no slot could ever run them; SchedulerError when the pool cannot be reached.
         """
         scoring = self._place.site.scoring
+        memory_mb = self.choose_memory()
+        if not batch.clusters:
+            return Request(memory_mb, ())
+        slots = self._slots[1]
+        failed = hosts_of_failures(_read_all(EventLog(self._place.state.event_log(batch.id))), slots)
+        avoid = choose_avoided(failed, slots, cpus=scoring.cpus, memory_mb=memory_mb, disk_mb=scoring.disk_mb)
+        if avoid:
+            _LOG.warning("%s: chunks are kept away from %s, where they failed", batch.id, ", ".join(avoid))
+        return Request(memory_mb, avoid)
+
+    def choose_memory(self) -> int:
+        """Choose the memory that a job asks for (MB): the site's, or what the largest slot has.
+
+        Raises FileRefusedError when no slot could ever run the job; SchedulerError when the pool cannot be reached.
+        """
+        scoring = self._place.site.scoring
         with self._place.scheduler() as scheduler:
             slots = self._ask_slots(scheduler)
         verdict = check_request(slots, cpus=scoring.cpus, memory_mb=scoring.memory_mb, disk_mb=scoring.disk_mb)
@@ -80,14 +96,7 @@ class JobCare:
         if verdict.warning and verdict.warning != self._told:
             _LOG.warning("%s", verdict.warning)
         self._told = verdict.warning
-        memory_mb = verdict.memory_mb if isinstance(verdict, Shrunk) else scoring.memory_mb
-        if not batch.clusters:
-            return Request(memory_mb, ())
-        failed = hosts_of_failures(_read_all(EventLog(self._place.state.event_log(batch.id))), slots)
-        avoid = choose_avoided(failed, slots, cpus=scoring.cpus, memory_mb=memory_mb, disk_mb=scoring.disk_mb)
-        if avoid:
-            _LOG.warning("%s: chunks are kept away from %s, where they failed", batch.id, ", ".join(avoid))
-        return Request(memory_mb, avoid)
+        return verdict.memory_mb if isinstance(verdict, Shrunk) else scoring.memory_mb
 
     def attend(self, batch: Batch, watch: JobWatch) -> None:
         """Treat held jobs by their codes, and tell when nothing of the batch has run for long."""
