@@ -25,6 +25,7 @@ from scoring.atomic import sync_folder, write_bytes
 from scoring.contract import Contract
 from scoring.errors import ModelError, StorageError
 from scoring.graph_audit import audit_graph
+from scoring.policy import Policy
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -67,6 +68,8 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Run, seed, rows and hashes of the data, as text."""
     packages: dict[str, str]
     """Versions of the packages that made it."""
+    policy: Policy | None = None
+    """What a probability means to the lender; None: predictions hold no score, band and decision."""
 
 
 class Pin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -120,6 +123,7 @@ def publish_version(
     parameters: dict[str, str],
     training: dict[str, str],
     packages: dict[str, str],
+    policy: Policy | None = None,
 ) -> Pin:
     """Publish a version under `models`; it appears complete, by one rename, and is never changed afterwards.
 
@@ -151,6 +155,7 @@ def publish_version(
             parameters=parameters,
             training=training,
             packages=packages,
+            policy=policy,
         )
         encoded = msgspec.json.format(msgspec.json.encode(manifest), indent=1)
         write_bytes(temporary / MANIFEST, encoded)

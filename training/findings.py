@@ -36,6 +36,69 @@ class SplitFigures(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Held out."""
 
 
+class FoldFit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A parameter set of a candidate, fitted on all folds of the train side but one and measured on that one."""
+
+    candidate: str
+    """Its name."""
+    parameter_set: int
+    """0-based position among the candidate's parameter sets."""
+    fold: int
+    """0-based number of the fold that was not fitted on."""
+    parameters: dict[str, float]
+    """The parameters."""
+    rows: int
+    """Loans of the fold."""
+    train_sha256: str
+    """Hash of the whole train side."""
+    auc: float
+    """AUC on the fold."""
+    log_loss: float
+    """Log loss on the fold (nats a loan)."""
+    fit_seconds: float
+    """Wall time of fitting alone (seconds)."""
+    converged: bool
+    """Whether fitting came to rest within its iterations."""
+    predictions_sha256: str
+    """Hash of the file with the probabilities of the fold's loans."""
+
+
+class ParameterSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a parameter set did over all folds."""
+
+    parameters: dict[str, float]
+    """The parameters."""
+    auc: float
+    """Mean AUC of the folds."""
+    auc_spread: float
+    """Standard deviation of the folds' AUC."""
+    log_loss: float
+    """Mean log loss of the folds (nats a loan)."""
+    fit_seconds: float
+    """Mean wall time of a fit (seconds)."""
+
+
+class Validation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a candidate showed on loans of the train side that it was not fitted on: all choices are made from this."""
+
+    auc: float
+    """AUC of the out-of-fold probabilities, all folds together."""
+    log_loss: float
+    """Their log loss after calibration (nats a loan)."""
+    ece: float
+    """Their expected calibration error after calibration."""
+    f1: float
+    """F1 at the threshold."""
+    threshold: float
+    """Probability of default from which a loan is called a default; a float32 number."""
+    calibration: str
+    """Kind of calibration that was chosen: `none`, `sigmoid` or `isotonic`."""
+    tried: tuple[ParameterSet, ...]
+    """Every parameter set, in the order of the grid."""
+    chosen: int
+    """Position of the chosen one in `tried`."""
+
+
 class Fitted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A candidate that was fitted."""
 
@@ -57,6 +120,10 @@ class Fitted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Hash of the pickle; nothing else is ever loaded."""
     packages: dict[str, str]
     """Versions of the packages that made it."""
+    validation: Validation
+    """What the choice of parameters, calibration and threshold rests on."""
+    members: dict[str, float] = {}
+    """For a blend: its candidates and their weights."""
 
 
 class Proof(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -79,8 +146,14 @@ class Metrics(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     auc: float
     """Area under the ROC curve: the chance that a default is ranked above a repaid loan."""
+    gini: float
+    """2 AUC - 1."""
+    ks: float
+    """Kolmogorov-Smirnov: the largest distance between the distributions of defaults and repaid loans."""
+    average_precision: float
+    """Area under the precision-recall curve, by steps."""
     accuracy: float
-    """Share of loans called rightly at THRESHOLD."""
+    """Share of loans called rightly at the threshold."""
     precision: float
     """Share of defaults among loans called defaults."""
     recall: float
@@ -91,6 +164,68 @@ class Metrics(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Mean negative log-likelihood (nats a loan)."""
     brier: float
     """Mean squared error of the probability."""
+    ece: float
+    """Expected calibration error: mean distance between foretold and seen share of defaults, in bins of like size."""
+
+
+class Interval(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where a figure lies when other loans of the same source are drawn (bootstrap)."""
+
+    low: float
+    """2.5th percentile."""
+    high: float
+    """97.5th percentile."""
+
+
+class Segment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a candidate treats a group of loans."""
+
+    column: str
+    """The column that makes the group: a category, or one that only watches."""
+    monitor: bool
+    """Whether that column only watches, and the model never sees it."""
+    group: str
+    """The category, or a range of numbers in words."""
+    rows: int
+    """Loans."""
+    defaults: int
+    """Loans that defaulted."""
+    mean_pd: float
+    """Mean foretold probability of default."""
+    approved: float
+    """Share of loans called no default at the threshold."""
+    approval_ratio: float
+    """That share over the highest one of the column's groups with enough loans (adverse impact ratio)."""
+    error: float
+    """Share of loans called wrongly at the threshold."""
+    auc: float | None
+    """AUC within the group; None where only one outcome occurs."""
+
+
+class Curves(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the model card draws; every point is a tuple of numbers between 0 and 1 unless it says otherwise."""
+
+    roc: tuple[tuple[float, float], ...]
+    """(false positive rate, true positive rate), at most some 200 points."""
+    precision_recall: tuple[tuple[float, float], ...]
+    """(recall, precision), at most some 200 points."""
+    calibration: tuple[tuple[float, float, int], ...]
+    """(mean foretold, share seen, loans) of bins of like size."""
+    distribution: tuple[tuple[float, float, int, int], ...]
+    """(from, to, repaid loans, defaulted loans) of bins of pd of like width."""
+    gains: tuple[tuple[float, float], ...]
+    """(share of loans, riskiest first; share of all defaults among them), 21 points from (0, 0) to (1, 1)."""
+
+
+class Importance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How much a model leans on a feature."""
+
+    feature: str
+    """The column."""
+    auc_lost: float
+    """AUC lost when the column's values are shuffled among the held-out loans (permutation importance, mean)."""
+    spread: float
+    """Standard deviation over the shuffles."""
 
 
 class Evaluation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -102,14 +237,41 @@ class Evaluation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Held-out loans."""
     test_sha256: str
     """Hash of their arrays."""
+    threshold: float
+    """Probability of default from which a loan is called a default."""
     metrics: Metrics
     """Measured through the graph."""
+    intervals: dict[str, Interval]
+    """95 % bootstrap intervals of the metrics, by name."""
+    segments: tuple[Segment, ...]
+    """By category, and by group of the columns that only watch."""
+    curves: Curves
+    """For the model card."""
+    importance: tuple[Importance, ...]
+    """Of each feature, most important first."""
+    rows_per_second: float
+    """CSV to CSV on one core, measured on this node (rows a second)."""
     proof: Proof
     """How far the graph is from scikit-learn."""
     graph_sha256: str
     """Hash of the graph."""
     golden_sha256: str
     """Hash of the golden rows."""
+
+
+class Comparison(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The best candidate and the reigning champion on the same held-out loans."""
+
+    champion: str
+    """The version in production."""
+    metrics: Metrics
+    """The champion's, on this run's held-out loans."""
+    auc_gain: float
+    """The candidate's AUC less the champion's."""
+    gain: Interval
+    """Paired bootstrap interval of that gain."""
+    fresh: bool
+    """Whether the champion cannot have been fitted on these loans."""
 
 
 class Conclusion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -127,6 +289,8 @@ class Conclusion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Whether it is in production now."""
     why: str
     """Why, or why not."""
+    comparison: Comparison | None
+    """Against the champion; None when there was none, or it cannot be compared."""
     rows_in: int
     """Rows of the history."""
     rejected: dict[str, int]
