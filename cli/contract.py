@@ -111,7 +111,7 @@ def _facts(inference: "Inference", file: Path, output: Path) -> dict[str, object
                 "type": proposed.column.type if proposed.column else None,
                 "left_out": proposed.left_out,
                 "why": proposed.why,
-                "seen": describe_profile(proposed),
+                "seen": describe_profile(proposed, contract.missing_texts),
                 "missing": sum(proposed.profile.gaps.values()) if proposed.profile else None,
                 "low": proposed.profile.low if proposed.profile else None,
                 "high": proposed.profile.high if proposed.profile else None,

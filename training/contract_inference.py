@@ -57,7 +57,7 @@ def infer_contract(
     work = Path(tempfile.mkdtemp(prefix=".loans-", dir=output.absolute().parent))
     try:
         content = prepare_content(path, path.name, work, path.parent, max_unpacked_bytes)
-        inference = _infer(content, path.name, wishes, encoding)
+        inference = infer_proposal(content, _told_name(path.name), wishes, encoding)
         text = write_contract(inference.proposal, _told_name(path.name), inference.separator)
         written = work / "contract.toml"
         write_bytes(written, text.encode())
@@ -83,14 +83,26 @@ def _told_name(name: str) -> str:
     return os.fsencode(name).decode(errors="replace")
 
 
-def _infer(path: Path, name: str, wishes: Wishes, encoding: str) -> Inference:
+def infer_proposal(path: Path, name: str, wishes: Wishes, encoding: str = "utf-8") -> Inference:
+    """Propose a contract for the plain CSV `path`, which people call `name`; nothing is written.
+
+    Raises FileRefusedError when the file cannot be read, LoansError when no contract can be proposed, OSError as the
+    storage does.
+    """
     _refuse_encoding(encoding)
     source = _open(path, wishes, encoding)
     plan = plan_chunks(source, max(source.bytes, 1))
     if not plan.rows:
         raise LoansError("The file holds a header and no loans.", "Name a file with labelled loans.")
-    stem = _told_name(name).removesuffix(".gz").removesuffix(".csv") or "loans"
-    proposal = propose_contract(stem, source.header, _profile(plan, encoding), wishes, encoding)
+    stem = name.removesuffix(".gz").removesuffix(".csv") or "loans"
+    profiles = _profile(plan, encoding)
+    if not profiles[0].rows:
+        raise LoansError(
+            f"None of the {plan.rows:,} records of the file is sound: text that is not {encoding}, or a wrong number of "
+            "fields.",
+            "Name its encoding with --encoding, or mend the file.",
+        )
+    proposal = propose_contract(stem, source.header, profiles, wishes, encoding)
     return Inference(_prove(path, plan, proposal), source.separator, plan.rows)
 
 

@@ -1,9 +1,10 @@
 """A proposed contract as a commented TOML file that people read and edit."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from textwrap import wrap
 
 from scoring.contract import Column, Policy, Role, Type
+from training.column_reading import count_values
 from training.contract_proposal import Proposal, ProposedColumn
 
 _WIDTH = 118
@@ -39,21 +40,19 @@ def write_contract(proposal: Proposal, file_name: str, separator: str) -> str:
     return "\n".join(_lines(proposal, file_name, separator)) + "\n"
 
 
-def describe_profile(proposed: ProposedColumn) -> str:
-    """Say in one line what was seen of a column; empty where nothing was."""
+def describe_profile(proposed: ProposedColumn, missing_texts: Collection[str]) -> str:
+    """Say in one line what was seen of a column, when `missing_texts` mean "no value"; empty where nothing was."""
     seen = proposed.profile
     if seen is None:
         return ""
-    empty = sum(seen.gaps.values())
-    parts = []
-    if seen.counts is not None:
-        parts.append(f"{_plural(len(seen.counts), 'different value')} in {_plural(seen.rows, 'row')}")
-    else:
-        parts.append(f"many different values in {_plural(seen.rows, 'row')}")
-    if empty:
-        texts = ", ".join(quote(text) for text in seen.gaps)
-        parts.append(f"{empty / seen.rows:.1%} {texts}")
-    if seen.low is not None and seen.high is not None and seen.numbers >= seen.others:
+    values = count_values(seen, set(missing_texts))
+    different = "many different values" if values is None else _plural(len(values), "different value")
+    parts = [f"{different} in {_plural(seen.rows, 'row')}"]
+    gaps = [text for text in seen.gaps if text in missing_texts]
+    if gaps:
+        share = sum(seen.gaps[text] for text in gaps) / seen.rows
+        parts.append(f"{share:.1%} missing: {', '.join(map(quote, gaps))}")
+    if seen.low is not None and seen.high is not None and seen.numbers >= seen.others and not seen.codes:
         parts.append(f"from {seen.low:.12g} to {seen.high:.12g}")
     return "; ".join(parts)
 
@@ -93,11 +92,11 @@ def _lines(proposal: Proposal, file_name: str, separator: str) -> Iterator[str]:
         yield from _unfilled(role)
     for proposed in proposal.columns:
         yield ""
-        yield from _column(proposed)
+        yield from _column(proposed, contract.missing_texts)
 
 
-def _column(proposed: ProposedColumn) -> Iterator[str]:
-    told = describe_profile(proposed)
+def _column(proposed: ProposedColumn, missing_texts: Collection[str]) -> Iterator[str]:
+    told = describe_profile(proposed, missing_texts)
     if told:
         yield from _comment(told)
     for reason in proposed.why:
