@@ -80,7 +80,8 @@ class ColumnProfiler:
 
     def add(self, text: pl.Series) -> None:
         """Look at the column's values in some consecutive records, as text."""
-        stripped = text.fill_null("").str.strip_chars(_SPACES).alias("value")
+        # The alias comes first: polars takes a name like "^x$" for a pattern.
+        stripped = text.alias("value").fill_null("").str.strip_chars(_SPACES)
         self._rows += len(stripped)
         frame = stripped.value_counts(name="rows").with_columns(
             gap=pl.col("value").str.to_lowercase().is_in(list(CLEARLY_MISSING | PERHAPS_MISSING)),

@@ -98,8 +98,7 @@ def infer_proposal(path: Path, name: str, wishes: Wishes, encoding: str = "utf-8
     profiles = _profile(plan, encoding)
     if not profiles[0].rows:
         raise LoansError(
-            f"None of the {plan.rows:,} records of the file is sound: text that is not {encoding}, or a wrong number of "
-            "fields.",
+            f"None of the {plan.rows:,} records is sound: text that is not {encoding}, or a wrong number of fields.",
             "Name its encoding with --encoding, or mend the file.",
         )
     proposal = propose_contract(stem, source.header, profiles, wishes, encoding)
