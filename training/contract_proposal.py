@@ -236,11 +236,11 @@ def _propose_id(profile: ColumnProfile, warnings: list[str]) -> ProposedColumn:
 def _propose_input(profile: ColumnProfile, missing_texts: set[str]) -> ProposedColumn:
     reading = read_column(profile, missing_texts)
     protected = protected_characteristic(profile.name)
-    why: tuple[str, ...] = (reading.why,)
-    if protected:
-        why = (f"it seems to tell {protected}, which law protects: watched, never scored with", *why)
+    law = f"it seems to tell {protected}, which law protects in many countries"
     if reading.type is None:
+        why = (law, reading.why) if protected else (reading.why,)
         return ProposedColumn(profile.name, None, why, profile, left_out=True)
+    why = (f"{law}: watched, never scored with", reading.why) if protected else (reading.why,)
     role = Role.MONITOR if protected else Role.FEATURE
     column = Column(
         profile.name,

@@ -9,6 +9,9 @@ from training.contract_proposal import Proposal, ProposedColumn
 
 _WIDTH = 118
 
+_SHORT = {'"': '"', "\\": "\\", "\n": "n", "\r": "r", "\t": "t"}
+"""Marks that TOML escapes with one letter."""
+
 _HOW_TO_READ = """\
 role     id        echoed to the output byte for byte, never seen by a model
          feature   an input of the model
@@ -28,8 +31,8 @@ def quote(text: str) -> str:
 
 
 def _escape(mark: str) -> str:
-    if mark in '"\\':
-        return "\\" + mark
+    if mark in _SHORT:
+        return "\\" + _SHORT[mark]
     if mark.isprintable():
         return mark
     return f"\\u{ord(mark):04x}" if ord(mark) < 1 << 16 else f"\\U{ord(mark):08x}"
@@ -85,7 +88,7 @@ def _lines(proposal: Proposal, file_name: str, separator: str) -> Iterator[str]:
     if contract.encoding != "utf-8":
         yield f"encoding = {quote(contract.encoding)}"
     if contract.missing_texts != ("",):
-        yield '# Texts that mean "no value", in every column.'
+        yield '# Texts that mean "no value", in every column; any beside "" makes reading slower.'
         yield f"missing_texts = [{', '.join(quote(text) for text in contract.missing_texts)}]"
     for role in proposal.fill_in:
         yield ""

@@ -50,7 +50,7 @@ _NO: Final = frozenset({"0", "0.0", "no", "n", "false", "f"})
 
 _PROTECTED: Final[Mapping[str, str]] = {
     **dict.fromkeys(("age", "alter"), "age"),
-    **dict.fromkeys(("sex", "gender", "geschlecht", "male", "female", "title", "salutation"), "sex"),
+    **dict.fromkeys(("sex", "gender", "geschlecht", "male", "female", "salutation"), "sex"),
     **dict.fromkeys(("birth", "born", "dob", "birthday", "birthdate", "geburtsdatum", "birthyear"), "age"),
     **dict.fromkeys(("marital", "married", "marriage", "spouse", "familienstand", "divorced"), "marital status"),
     **dict.fromkeys(("race", "ethnic", "ethnicity"), "ethnic origin"),
@@ -93,7 +93,7 @@ def protected_characteristic(header: str) -> str:
     words = split_words(header)
     found = [(word, _PROTECTED[word]) for word in words if word in _PROTECTED]
     if set(words) & _AGE_OF_THINGS:
-        found = [(word, what) for word, what in found if word not in ("age", "title")]
+        found = [(word, what) for word, what in found if word != "age"]
     return found[0][1] if found else ""
 
 
@@ -112,17 +112,29 @@ def rate_target(header: str, values: Mapping[str, int]) -> int:
 
 def guess_positive(header: str, values: Mapping[str, int]) -> tuple[str, str]:
     """Guess which of two values (value → rows) means default; give it and why."""
-    first, second = sorted(values, key=lambda value: (values[value], value))
-    folded = {value.casefold() for value in values}
-    if set(split_words(header)) & GOOD_HEADERS and folded & _YES and folded & _NO:
-        return next(value for value in values if value.casefold() in _NO), "the header speaks of good loans"
-    kinds = {value: _kind(value) for value in values}
-    for value, other in ((first, second), (second, first)):
-        if kinds[value] == "bad" and kinds[other] != "bad":
+    rarer, other = sorted(values, key=lambda value: (values[value], value))
+    positive, why = _by_words(header, rarer, other)
+    if positive and values[positive] > values[other if positive == rarer else rarer]:
+        why += ", although it is the more frequent one"
+    if positive:
+        return positive, why
+    return rarer, "it is the rarer one" if values[rarer] < values[other] else "no word and no count tells them apart"
+
+
+def _by_words(header: str, rarer: str, other: str) -> tuple[str, str]:
+    folded = {value.casefold(): value for value in (rarer, other)}
+    no = next((value for text, value in folded.items() if text in _NO), "")
+    if no and set(folded) & _YES and set(split_words(header)) & GOOD_HEADERS:
+        return no, "the header speaks of good loans"
+    if not no and set(folded) & {"1", "1.0"}:
+        return "", ""  # 1 and 2, say: a code, not a word
+    for value, beside in ((rarer, other), (other, rarer)):
+        kind, against = _kind(value), _kind(beside)
+        if kind == "bad" and against != "bad":
             return value, "by its word"
-        if kinds[other] == "good" and kinds[value] != "good":
+        if against == "good" and kind != "good":
             return value, "by the word of the other value"
-    return first, "it is the rarer one" if values[first] < values[second] else "no word and no count tells them apart"
+    return "", ""
 
 
 def _kind(value: str) -> str:
