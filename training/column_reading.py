@@ -123,7 +123,7 @@ def _read_numbers(profile: ColumnProfile, values: Mapping[str, int] | None, pres
 
 
 def _read_texts(profile: ColumnProfile, values: Mapping[str, int] | None, present: int) -> Reading:
-    if profile.marked * 2 > present and not _is_short(values):
+    if profile.marked * 2 > present and not _is_short(values) and not profile.unique:
         return Reading(None, "numbers beside a unit, a currency or separators of thousands; write plain numbers")
     if values is None:
         return Reading(None, "free text, or too many different values")

@@ -83,6 +83,13 @@ def test_the_header_has_a_say(header: str, texts: list[str], wanted: Type | None
     assert read_column(seen, {""}).type is wanted
 
 
+def test_the_reason_fits_what_was_seen() -> None:
+    """Prices with a currency are to be written as plain numbers; codes of letters and digits are names."""
+    prices = [f"{number % 150},{number % 10}00 EUR" for number in range(900)]
+    assert "currency" in read_column(profile(prices), {""}).why
+    assert "names" in read_column(profile([f"K-{number:05d}" for number in range(900)]), {""}).why
+
+
 def test_categories_stand_by_frequency() -> None:
     """The most frequent category comes first, equals by their text; a rare one leaves the list open."""
     closed = read_column(profile(["b"] * 20 + ["a"] * 20 + ["c"] * 30), {""})
