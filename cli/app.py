@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from cli import generate, init, models, pool, proof, retrain, score, status, watch, why
+from cli import contract, generate, init, models, pool, proof, retrain, score, status, watch, why
 from cli.output import say
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ for module in (init, generate, retrain, watch, score, status, why, proof):
     module.register(app)
 app.add_typer(pool.app, name="pool")
 app.add_typer(models.app, name="models")
+app.add_typer(contract.app, name="contract")
 
 _GLOBAL = {"--site": 2, "--json": 1}
 """Options that may also stand before the command, with the number of words that each takes."""
@@ -52,7 +53,7 @@ def _move_globals(arguments: list[str]) -> list[str]:
             break
         words = 1 if "=" in rest[0] else _GLOBAL[name]
         moved, rest = moved + rest[:words], rest[words:]
-    at = 2 if rest[:1] in (["pool"], ["models"]) else 1
+    at = 2 if rest[:1] in (["pool"], ["models"], ["contract"]) else 1
     return rest[:at] + moved + rest[at:]
 
 

@@ -143,9 +143,10 @@ class Journal:
     def _decode(self, query: str, values: Iterable[object] = ()) -> list[Batch]:
         with self._lock:
             try:
+                # Asked before, not after a failure: the daemon may make the tables between the two.
+                if self._read_only and not self._is_made():
+                    return []
                 rows = self._database.execute(query, tuple(values)).fetchall()
             except sqlite3.Error as error:
-                if self._read_only and not self._is_made():
-                    return []  # the daemon makes it at this very moment
                 raise StorageError(f"The journal cannot be read: {error}.") from error
         return [msgspec.json.decode(record, type=Batch) for (record,) in rows]

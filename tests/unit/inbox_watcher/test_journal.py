@@ -148,6 +148,19 @@ def test_a_reader_sees_what_the_writer_does(tmp_path: Path) -> None:
     after.close()
 
 
+def test_a_journal_that_is_being_made_reads_as_an_empty_one(tmp_path: Path) -> None:
+    """A reader that looks while the daemon makes the tables, between two of its statements, finds no batch."""
+    path = tmp_path / "journal.sqlite"
+    sqlite3.connect(path).execute("PRAGMA journal_mode=WAL").close()
+    reader = Journal(path, read_only=True)
+    made: list[Journal] = []
+    reader._database.set_trace_callback(lambda _: None if made else made.append(Journal(path)))
+    assert reader.latest(5) == []
+    assert made
+    reader.close()
+    made[0].close()
+
+
 def test_a_journal_that_cannot_be_opened_is_told(tmp_path: Path) -> None:
     """A folder that is not there and a file that is no journal end in a sentence with a way out."""
     with pytest.raises(StorageError, match="cannot be opened") as missing:
