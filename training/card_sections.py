@@ -1,0 +1,310 @@
+"""The sections of a model card that show: how well it does, its pictures, the candidates, what it leans on."""
+
+from xml.etree.ElementTree import Element
+
+import msgspec
+
+from training.card_bars import draw_candidates, draw_gain, draw_importance, draw_intervals
+from training.card_drawings import (
+    draw_calibration,
+    draw_distribution,
+    draw_gains,
+    draw_precision_recall,
+    draw_roc,
+    read_at,
+)
+from training.card_facts import CardFacts
+from training.card_markup import element
+from training.card_page import figure_of, paragraph, section, table
+from training.card_words import CALIBRATIONS, METRICS, NONE, count, figure, percent, signed
+from training.findings import Evaluation, Interval
+
+
+def range_of(interval: Interval | None, digits: int = 3) -> str:
+    """Write a 95 % interval."""
+    return f"{figure(interval.low, digits)} to {figure(interval.high, digits)}" if interval else NONE
+
+
+def performance(facts: CardFacts) -> Element:
+    """Tell how well the model does on loans that it has not seen."""
+    winner, test = facts.winner, facts.data.split.test
+    values = msgspec.to_builtins(winner.metrics)
+    tiles = element(
+        "dl",
+        *(
+            element(
+                "div",
+                element("dt", METRICS[name].name),
+                element("dd", element("div", figure(values[name]), class_="value")),
+                element("dd", f"95 % interval {range_of(winner.intervals.get(name))}", class_="range"),
+                element("dd", METRICS[name].phrase, class_="phrase"),
+                class_="tile",
+            )
+            for name in ("auc", "f1", "ks", "ece")
+        ),
+        class_="tiles",
+    )
+    rows = [
+        (
+            METRICS[name].name,
+            figure(values[name], 4),
+            range_of(winner.intervals.get(name), 4),
+            f"{METRICS[name].phrase} ({METRICS[name].better})",
+        )
+        for name in METRICS
+    ]
+    return section(
+        "performance",
+        "How well it does",
+        paragraph(
+            f"Measured on {count(test.rows)} held-out loans ({count(test.defaults)} of them, "
+            f"{percent(test.defaults / test.rows)}, defaulted) that no choice was made from, through the very graph "
+            f"that scores. A loan is called a default from a probability of {percent(winner.threshold)}. A 95 % "
+            "interval says where the figure lies when other loans of the same source are drawn."
+        ),
+        tiles,
+        table(
+            "All metrics on the held-out loans",
+            ["Metric", "Value", "95 % interval", "What it says"],
+            rows,
+            numbers=(1, 2),
+        ),
+    )
+
+
+def pictures(facts: CardFacts) -> Element:
+    """Show the curves of the winner, each with its key numbers."""
+    winner, test = facts.winner, facts.data.split.test
+    curves, share = winner.curves, test.defaults / test.rows
+    recall = sorted(curves.precision_recall)
+    return section(
+        "pictures",
+        "In pictures",
+        element(
+            "div",
+            figure_of(
+                "Ranking (ROC curve)",
+                "Going down from the riskiest loan: how many defaults are caught, and how many good loans are caught "
+                "with them. The further the line bends to the upper left, the better.",
+                draw_roc(winner, test),
+                table(
+                    "Defaults caught",
+                    ["Good loans called defaults", "Defaults caught"],
+                    [(percent(at, 0), percent(read_at(curves.roc, at))) for at in (0.01, 0.05, 0.1, 0.2)],
+                    numbers=(0, 1),
+                ),
+            ),
+            figure_of(
+                "Purity (precision-recall curve)",
+                "To catch more defaults one has to reach further down, and hits more good loans. The longer the line "
+                "stays high, the better.",
+                draw_precision_recall(winner, test),
+                table(
+                    "Precision",
+                    ["Defaults caught", "Of those called, defaults"],
+                    [(percent(at, 0), percent(read_at(recall, at))) for at in (0.25, 0.5, 0.75, 0.9)],
+                    numbers=(0, 1),
+                ),
+            ),
+            figure_of(
+                "Calibration",
+                "Whether 20 % foretold means that 20 of 100 default. Dots on the dotted line do; whiskers are the 95 % "
+                "interval of what was seen; the bars below say how many loans a dot stands for.",
+                draw_calibration(winner),
+                table(
+                    "Foretold and seen, riskier loans further down",
+                    ["Foretold", "Seen", "Loans"],
+                    [(percent(foretold), percent(seen), count(loans)) for foretold, seen, loans in curves.calibration],
+                    numbers=(0, 1, 2),
+                ),
+            ),
+            figure_of(
+                "Probabilities by outcome",
+                "Repaid loans upwards, defaulted ones downwards (hatched), each as a share of its own. The less the "
+                "two lie over each other, the better the model tells them apart.",
+                draw_distribution(winner),
+                table(
+                    "Held-out loans by probability of default",
+                    ["Probability", "Repaid", "Defaulted"],
+                    _merged(winner),
+                    numbers=(1, 2),
+                ),
+            ),
+            figure_of(
+                "Gains and lift",
+                "Whoever looks at the riskiest loans first finds most defaults soon. Lift says how many times more "
+                "than by looking at random.",
+                draw_gains(winner, test),
+                table(
+                    f"Looking at the riskiest loans first ({percent(share)} of all default)",
+                    ["Loans looked at", "Defaults found", "Lift"],
+                    [
+                        (percent(at, 0), percent(found), f"{found / at:.1f} times")
+                        for at in (0.05, 0.1, 0.2, 0.3, 0.5)
+                        for found in (read_at(curves.gains, at),)
+                    ],
+                    numbers=(0, 1, 2),
+                ),
+            ),
+            figure_of(
+                "How sure the figures are",
+                "Each metric between 0 and 1 with its 95 % interval: a short whisker is a sure figure. What each "
+                "says, and which way is good, stands in the table above.",
+                draw_intervals(winner),
+                table(
+                    "Width of the intervals",
+                    ["Metric", "Value", "95 % interval"],
+                    [
+                        (meaning.name, figure(getattr(winner.metrics, name)), range_of(winner.intervals[name]))
+                        for name, meaning in METRICS.items()
+                        if name in winner.intervals and 0 <= getattr(winner.metrics, name) <= 1
+                    ],
+                    numbers=(1, 2),
+                ),
+            ),
+            class_="figures",
+        ),
+    )
+
+
+def candidates(facts: CardFacts) -> Element:
+    """Compare the candidates with each other, and the winner with the champion."""
+    fitted = {one.candidate: one for one in facts.fitted}
+    order = sorted(facts.evaluations, key=lambda one: -one.metrics.auc)
+    rows = []
+    for one in order:
+        learnt = fitted.get(one.candidate)
+        metrics = one.metrics
+        rows.append(
+            (
+                one.candidate + (" (chosen)" if one.candidate == facts.candidate else ""),
+                figure(metrics.auc, 4),
+                range_of(one.intervals.get("auc"), 4),
+                figure(metrics.f1, 4),
+                figure(metrics.ks, 4),
+                figure(metrics.average_precision, 4),
+                figure(metrics.log_loss, 4),
+                figure(metrics.brier, 4),
+                figure(metrics.ece, 4),
+                count(one.rows_per_second),
+                f"{learnt.fit_seconds:.1f} s" if learnt else NONE,
+            )
+        )
+    names = ["Candidate", "AUC", "95 % interval", "F1", "KS", "Avg. precision", "Log loss", "Brier", "ECE"]
+    return section(
+        "candidates",
+        "Candidates compared",
+        paragraph("All learnt from the same loans and were measured on the same held-out ones."),
+        figure_of(
+            "How good, and how fast",
+            "Up is better at ranking, right is faster. The filled diamond was chosen; whiskers are 95 % intervals of "
+            "the AUC.",
+            draw_candidates(facts.evaluations, facts.candidate),
+            table(
+                "Candidates, best ranking first",
+                ["Candidate", "AUC", "Rows a second"],
+                [(one.candidate, figure(one.metrics.auc, 4), count(one.rows_per_second)) for one in order],
+                numbers=(1, 2),
+                chosen=[one.candidate for one in order].index(facts.candidate),
+            ),
+            wide=True,
+        ),
+        table(
+            "All candidates on the held-out loans",
+            [*names, "Rows/s", "Fitted in"],
+            rows,
+            numbers=range(1, 11),
+            chosen=[one.candidate for one in order].index(facts.candidate),
+        ),
+        element("h3", "Against the champion"),
+        *_champion(facts),
+    )
+
+
+def leanings(facts: CardFacts) -> Element:
+    """Tell which columns the model leans on."""
+    importance = facts.winner.importance
+    return section(
+        "features",
+        "What it leans on",
+        figure_of(
+            "Permutation importance",
+            "How much worse the model ranks when a column's values are shuffled among the held-out loans, so that it "
+            "says nothing any more. The whisker is the standard deviation over several shuffles. It tells what the "
+            "model uses, not what causes a default.",
+            draw_importance(importance),
+            table(
+                "AUC lost when a column is shuffled",
+                ["Column", "AUC lost", "Spread"],
+                [(one.feature, figure(one.auc_lost, 4), f"± {figure(one.spread, 4)}") for one in importance],
+                numbers=(1, 2),
+            ),
+            wide=True,
+        ),
+    )
+
+
+def probabilities(facts: CardFacts) -> str:
+    """Say in a sentence how probabilities were calibrated and where the threshold comes from."""
+    kind = facts.learnt.validation.calibration
+    return (
+        f"Calibration: {CALIBRATIONS.get(kind, kind)}. Parameters, calibration and threshold were chosen on loans of "
+        "the train side that the model in question was not fitted on; the held-out loans had no say."
+    )
+
+
+def _champion(facts: CardFacts) -> list[Element]:
+    comparison = facts.comparison
+    if comparison is None:
+        return [
+            paragraph("There was no version in production to compare with, or it could not be measured on these loans.")
+        ]
+    winner = facts.winner.metrics
+    fresh = (
+        "The champion cannot have seen these loans when it was fitted."
+        if comparison.fresh
+        else "The champion may have been fitted on some of these loans: its figures may be flattered."
+    )
+    names = ("auc", "f1", "ks", "average_precision", "log_loss", "brier", "ece")
+    return [
+        figure_of(
+            f"{facts.candidate} against {comparison.champion}",
+            f"Both were measured on the same held-out loans. {fresh} An interval that reaches over nought means that "
+            "the difference may be chance.",
+            draw_gain(comparison, facts.candidate),
+            table(
+                "Candidate and champion on the same loans",
+                ["Metric", "Candidate", "Champion", "Difference"],
+                [
+                    (
+                        METRICS[name].name,
+                        figure(getattr(winner, name), 4),
+                        figure(getattr(comparison.metrics, name), 4),
+                        signed(getattr(winner, name) - getattr(comparison.metrics, name)),
+                    )
+                    for name in names
+                ],
+                numbers=(1, 2, 3),
+            ),
+            paragraph(
+                f"Gain in AUC: {signed(comparison.auc_gain)}, 95 % interval {signed(comparison.gain.low)} to "
+                f"{signed(comparison.gain.high)}."
+            ),
+            wide=True,
+        )
+    ]
+
+
+def _merged(winner: Evaluation) -> list[tuple[str, str, str]]:
+    """Merge the distribution's bins to at most some ten rows."""
+    bins = winner.curves.distribution
+    together = max(-(-len(bins) // 10), 1)
+    groups = [bins[first : first + together] for first in range(0, len(bins), together)]
+    return [
+        (
+            f"{percent(group[0][0], 0)} to {percent(group[-1][1], 0)}",
+            count(sum(one[2] for one in group)),
+            count(sum(one[3] for one in group)),
+        )
+        for group in groups
+    ]
