@@ -120,7 +120,9 @@ class Browser:
         return base64.b64decode(answer["data"])
 
     def paper(self) -> bytes:
-        """Print the page on A4 (PDF)."""
+        """Print the page on A4 (PDF), whatever medium and colours were shown before."""
+        scheme = {"name": "prefers-color-scheme", "value": "dark"}
+        self.call("Emulation.setEmulatedMedia", media="", features=[scheme])
         return base64.b64decode(self.call("Page.printToPDF", **_PAPER)["data"])
 
     def call(self, method: str, **parameters: Any) -> Facts:

@@ -100,11 +100,11 @@ def _summary(card: Card) -> Element:
         "summary",
         "What it is, and the decision",
         paragraph(
-            f"{facts.candidate} is {kind} that foretells from {seen} columns how likely a loan of "
+            f"Candidate {facts.candidate} is {kind} that foretells from {seen} columns how likely a loan of "
             f"“{facts.contract.name}” is to default. Of two loans, one that defaulted and one repaid, it ranks the "
             f"defaulted one as the riskier in {percent(metrics.auc)} of cases. At its threshold it catches "
-            f"{percent(metrics.recall)} of the defaults, and {percent(metrics.precision)} of the loans that it calls "
-            "defaults are.",
+            f"{percent(metrics.recall)} of the defaults; of the loans that it calls defaults, "
+            f"{percent(metrics.precision)} are.",
             kind="lead",
         ),
         paragraph(element("strong", "Decision. "), f"{_state(facts)}: {facts.why}"),

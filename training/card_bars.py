@@ -1,5 +1,6 @@
 """The drawings that compare: features, candidates, intervals, champion, and the scale of points."""
 
+from dataclasses import dataclass
 from xml.etree.ElementTree import Element
 
 import msgspec
@@ -12,6 +13,8 @@ from training.findings import Comparison, Evaluation, Importance
 
 _ROW = 26.0
 _TALL_ROW = 40.0
+# Mean width of a letter of a label; wide letters of any font that a browser may choose included.
+_LETTER = 7.4
 _MOST_FEATURES = 30
 
 
@@ -63,7 +66,7 @@ def draw_candidates(evaluations: tuple[Evaluation, ...], chosen: str) -> Element
     ends = [end for one in evaluations for end in _auc_range(one)]
     room = max(max(ends) - min(ends), 0.001) * 0.12
     plane = Plane(
-        Scale(min(speeds) * 0.7, max(speeds) * 1.45, 66, WIDTH - 14, log=True),
+        Scale(min(speeds) * 0.7, max(speeds) * 1.45, 66, WIDTH - 20, log=True),
         Scale(min(ends) - room, min(max(ends) + room, 1.0), height - 46, 10),
     )
     speed_ticks = [value for power in range(9) for value in (10**power, 3 * 10**power)]
@@ -74,34 +77,23 @@ def draw_candidates(evaluations: tuple[Evaluation, ...], chosen: str) -> Element
         "rows a second on one core (logarithmic)",
         "AUC",
     )
-    taken: list[tuple[float, float]] = []
+    places = [(plane.x.at(max(one.rows_per_second, 1.0)), plane.y.at(one.metrics.auc)) for one in evaluations]
+    taken = [_Box(x - 8, y - 8, x + 8, y + 8) for x, y in places]
     # The winner's name finds its place first.
-    for one in sorted(evaluations, key=lambda one: one.candidate != chosen):
+    for one, (x, y) in sorted(zip(evaluations, places, strict=True), key=lambda pair: pair[0].candidate != chosen):
         first = one.candidate == chosen
-        x, y = plane.x.at(max(one.rows_per_second, 1.0)), plane.y.at(one.metrics.auc)
-        low, high = _auc_range(one)
-        made.append(plane.whisker(max(one.rows_per_second, 1.0), low, high, "whisker" if first else "whisker other"))
-        shape = (
+        made.append(
+            plane.whisker(max(one.rows_per_second, 1.0), *_auc_range(one), "whisker" if first else "whisker other")
+        )
+        made.append(
             element("path", class_="fill-first", d=f"M{x:.2f} {y - 7:.2f}l7 7l-7 7l-7 -7z")
             if first
             else element("circle", class_="hollow", cx=x, cy=y, r=4.5)
         )
-        made.append(shape)
-        to_the_left = x > WIDTH * 0.55
-        place = y + 4
-        while any(abs(place - other) < 14 and abs(x - beside) < 170 for beside, other in taken):
-            place += 14
-        taken.append((x, place))
         text = f"{shorten(one.candidate, 24)} {figure(one.metrics.auc, 4)}"
-        made.append(
-            write(
-                x + (-11 if to_the_left else 11),
-                place,
-                text,
-                "on-line label-first" if first else "on-line",
-                "end" if to_the_left else "start",
-            )
-        )
+        box = _free_place(x, y, len(text) * _LETTER, taken)
+        taken.append(box)
+        made.append(write(box.left, box.bottom - 4, text, "on-line label-first" if first else "on-line"))
     return drawing(
         WIDTH,
         height,
@@ -116,31 +108,62 @@ def draw_candidates(evaluations: tuple[Evaluation, ...], chosen: str) -> Element
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Box:
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    def meets(self, other: "_Box") -> bool:
+        return (
+            self.left < other.right and other.left < self.right and self.top < other.bottom and other.top < self.bottom
+        )
+
+
+def _free_place(x: float, y: float, width: float, taken: list[_Box]) -> _Box:
+    """Find a place for a label beside a point, within the drawing and off what is taken; the least bad if none is."""
+    places = [
+        _Box(left, y + down - 9, left + width, y + down + 7)
+        for down in (0, -16, 16, -30, 30, -44, 44)
+        for left in (x + 11, x - 11 - width)
+        if left >= 64 and left + width <= WIDTH - 2
+    ]
+    clear = (place for place in places if not any(place.meets(other) for other in taken))
+    return next(clear, places[0] if places else _Box(64, y - 25, 64 + width, y - 9))
+
+
 def draw_intervals(evaluation: Evaluation) -> Element:
-    """Draw the metrics between 0 and 1 with their 95 % intervals as whiskers, one below the other."""
+    """Draw how far each metric may lie from its value: 95 % intervals as whiskers, on one scale for all."""
     values = msgspec.to_builtins(evaluation.metrics)
-    names = [name for name in METRICS if name in evaluation.intervals and 0 <= values[name] <= 1]
-    height = len(names) * _ROW + 52
-    plane = Plane(Scale(0, 1, 168, WIDTH - 50), Scale(0, 1, height - 46, 6))
+    rows = [
+        (METRICS[name].name, values[name], values[name] - interval.low, interval.high - values[name])
+        for name in METRICS
+        if (interval := evaluation.intervals.get(name))
+    ]
+    height = len(rows) * _ROW + 52
+    reach = max((max(below, above) for _, _, below, above in rows), default=0.0) * 1.15 or 0.01
+    plane = Plane(Scale(-reach, reach, 168, WIDTH - 66), Scale(0, 1, height - 46, 6))
     made = axes(
-        plane, [(tick, figure(tick, 1)) for tick in (0, 0.2, 0.4, 0.6, 0.8, 1)], [], "value and 95 % interval", ""
+        plane, [(tick, signed(tick, 3)) for tick in round_ticks(-reach, reach, 4)], [], "distance from the value", ""
     )
-    for row, name in enumerate(names):
-        middle, interval = 6 + (row + 0.5) * _ROW, evaluation.intervals[name]
+    nought = plane.x.at(0)
+    made.append(element("path", class_="guess", d=f"M{nought:.2f} 6V{height - 46:.2f}"))
+    for row, (name, value, below, above) in enumerate(rows):
+        middle = 6 + (row + 0.5) * _ROW
         made += [
-            write(160, middle + 4, METRICS[name].name, "", "end"),
-            plane.across(middle, interval.low, interval.high, "whisker"),
-            element("circle", class_="fill-first", cx=plane.x.at(values[name]), cy=middle, r=3.5),
-            write(WIDTH - 44, middle + 4, figure(values[name]), "strong"),
+            write(160, middle + 4, name, "", "end"),
+            plane.across(middle, -below, above, "whisker"),
+            element("circle", class_="fill-first", cx=nought, cy=middle, r=3.5),
+            write(WIDTH - 56, middle + 4, figure(value), "strong"),
         ]
     return drawing(
         WIDTH,
         height,
         f"Metrics of {evaluation.candidate} with 95 % intervals",
         "; ".join(
-            f"{METRICS[name].name} {figure(values[name])} from {figure(evaluation.intervals[name].low)} to "
-            f"{figure(evaluation.intervals[name].high)}"
-            for name in names
+            f"{name} {figure(value)} from {figure(value - below)} to {figure(value + above)}"
+            for name, value, below, above in rows
         )
         + ".",
         *made,
@@ -152,7 +175,7 @@ def draw_gain(comparison: Comparison, challenger: str) -> Element:
     height = 96.0
     reach = max(abs(comparison.gain.low), abs(comparison.gain.high), abs(comparison.auc_gain), 1e-4) * 1.25
     plane = Plane(Scale(-reach, reach, 30, WIDTH - 30), Scale(0, 1, height - 44, 10))
-    ticks = [(value, signed(value, 4)) for value in round_ticks(-reach, reach, 4)]
+    ticks = [(value, signed(value, 4)) for value in round_ticks(-reach, reach, 6)]
     middle = (plane.y.start + plane.y.end) / 2
     return drawing(
         WIDTH,
@@ -181,7 +204,9 @@ def draw_policy(policy: Policy, refer_score: float, decline_score: float) -> Ele
             made.append(
                 write((left + right) / 2, 42, shorten(band.name, max(int((right - left) / 8), 1)), "", "middle")
             )
-        made.append(write(left, 14, count(band.from_score), "tick", "middle"))
+        # Where bands are narrow, the table beside the drawing has the points.
+        if right - left > 24:
+            made.append(write(left, 14, count(band.from_score), "tick", "middle"))
         end = band.from_score
     made.append(write(scale.end, 14, count(policy.highest_score), "tick", "middle"))
     spans = (
@@ -194,13 +219,11 @@ def draw_policy(policy: Policy, refer_score: float, decline_score: float) -> Ele
         made.append(element("rect", class_=kind, x=left, y=66, width=max(right - left, 0), height=34))
         if right - left > 48:
             made.append(write((left + right) / 2, 88, text, "strong", "middle"))
-    for score, pd in ((decline_score, policy.decline_from), (refer_score, policy.refer_from)):
+    for score, pd, left_of in ((decline_score, policy.decline_from, True), (refer_score, policy.refer_from, False)):
         place = scale.at(score)
         made.append(element("path", class_="cut", d=f"M{place:.2f} 60V108"))
-        side = "end" if score is decline_score else "start"
-        shift = -4 if side == "end" else 4
-        made.append(write(place + shift, 122, f"pd {percent(pd)}", "tick", "end" if shift < 0 else "start"))
-        made.append(write(place + shift, 137, f"about {count(score)} points", "tick", "end" if shift < 0 else "start"))
+        for down, text in ((122, f"pd {percent(pd)}"), (137, f"about {count(score)} points")):
+            made.append(write(place + (-4 if left_of else 4), down, text, "tick", "end" if left_of else "start"))
     return drawing(
         WIDTH,
         height,

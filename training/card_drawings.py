@@ -86,7 +86,7 @@ def draw_precision_recall(evaluation: Evaluation, part: Part) -> Element:
 def draw_calibration(evaluation: Evaluation) -> Element:
     """Draw the share of defaults seen against the one foretold, with 95 % intervals, and the size of each bin below."""
     bins = evaluation.curves.calibration
-    plane = Plane(Scale(0, 1, 52, WIDTH - 14), Scale(0, 1, HEIGHT - 96, 10))
+    plane = Plane(Scale(0, 1, 60, WIDTH - 20), Scale(0, 1, HEIGHT - 96, 10))
     most = max((loans for _, _, loans in bins), default=1)
     sizes = Scale(0, most, HEIGHT - 46, HEIGHT - 70)
     made = axes(plane, [], share_ticks(), "", "share seen")
@@ -126,14 +126,14 @@ def draw_distribution(evaluation: Evaluation) -> Element:
     repaid, defaulted = (sum(one[place] for one in bins) for place in (2, 3))
     shares = [(low, high, good / max(repaid, 1), bad / max(defaulted, 1)) for low, high, good, bad in bins]
     most = max((max(good, bad) for _, _, good, bad in shares), default=1.0) or 1.0
-    plane = Plane(Scale(0, 1, 52, WIDTH - 14), Scale(-most, most, HEIGHT - 46, 10))
+    plane = Plane(Scale(0, 1, 60, WIDTH - 20), Scale(-most, most, HEIGHT - 46, 10))
     ticks = [(sign * share * most, percent(share * most, 0)) for share in (0.5, 1.0) for sign in (1, -1)]
     made = axes(plane, share_ticks(), [(0.0, "0 %"), *ticks], "probability of default", "")
     made.append(upright_name(plane, "share of its outcome"))
     made.append(
         element(
             "pattern",
-            element("rect", class_="soft-second plain", width=6, height=6),
+            element("rect", class_="hatch-ground", width=6, height=6),
             element("path", class_="hatch", d="M-1 7L7 -1M-1 1L1 -1M5 7L7 5"),
             id="hatch",
             width=6,
@@ -146,11 +146,7 @@ def draw_distribution(evaluation: Evaluation) -> Element:
         left, width = plane.x.at(low), plane.x.at(high) - plane.x.at(low) - 1
         top, bottom = plane.y.at(good), plane.y.at(-bad)
         made.append(element("rect", class_="soft-first", x=left, y=top, width=width, height=middle - top))
-        made.append(
-            element(
-                "rect", class_="soft-second", fill="url(#hatch)", x=left, y=middle, width=width, height=bottom - middle
-            )
-        )
+        made.append(element("rect", class_="hatched", x=left, y=middle, width=width, height=bottom - middle))
     cut = plane.x.at(evaluation.threshold)
     made.append(element("path", class_="frame", d=f"M{plane.x.start} {middle:.2f}H{plane.x.end}"))
     made.append(element("path", class_="cut", d=f"M{cut:.2f} {plane.y.end:.2f}V{plane.y.start:.2f}"))
@@ -165,7 +161,7 @@ def draw_distribution(evaluation: Evaluation) -> Element:
         )
     )
     made.append(write(plane.x.end, middle - 44, f"repaid, {count(repaid)} loans", "on-line label-first", "end"))
-    made.append(write(plane.x.at(0.3), middle + 70, f"defaulted, {count(defaulted)} loans", "on-line label-second"))
+    made.append(write(plane.x.end, middle + 70, f"defaulted, {count(defaulted)} loans", "on-line label-second", "end"))
     return drawing(
         WIDTH,
         HEIGHT,

@@ -70,21 +70,18 @@ def _group_findings(facts: CardFacts) -> Iterator[str]:
 def _candidate_findings(facts: CardFacts) -> Iterator[str]:
     auc = facts.winner.metrics.auc
     interval = facts.winner.intervals.get("auc")
-    close = [
-        one.candidate
-        for one in facts.evaluations
-        if interval and one.candidate != facts.candidate and interval.low <= one.metrics.auc <= interval.high
-    ]
+    others = [one for one in facts.evaluations if one.candidate != facts.candidate]
+    better = [one.candidate for one in others if one.metrics.auc > auc]
+    if better:
+        yield (
+            f"{listed(better)} ranked the held-out loans better than the winner. The choice rests on loans of the "
+            "train side, and on what a candidate costs; these loans had no say in it."
+        )
+    close = [one.candidate for one in others if interval and interval.low <= one.metrics.auc <= auc]
     if close:
         yield (
             f"The AUC of {listed(close)} lies within the winner's 95 % interval: on other loans the order could be "
             "another one."
-        )
-    better = [one.candidate for one in facts.evaluations if one.metrics.auc > auc]
-    if better:
-        yield (
-            f"{listed(better)} ranked the held-out loans better than the winner. The choice was made before they were "
-            "looked at, and is not made again after."
         )
     restless = [one.candidate for one in facts.fitted if not one.converged]
     if restless:

@@ -73,9 +73,9 @@ class Plane:
         return f"{self.x.at(point[0]):.2f},{self.y.at(point[1]):.2f}"
 
 
-def unit_plane(height: float = 300.0, *, left: float = 52.0, bottom: float = 46.0) -> Plane:
+def unit_plane(height: float = 300.0, *, left: float = 60.0, bottom: float = 46.0) -> Plane:
     """Make a plane from 0 to 1 both ways in a drawing of `WIDTH` by `height`."""
-    return Plane(Scale(0, 1, left, WIDTH - 14), Scale(0, 1, height - bottom, 10))
+    return Plane(Scale(0, 1, left, WIDTH - 20), Scale(0, 1, height - bottom, 10))
 
 
 def write(x: float, y: float, text: str, kind: str = "", anchor: Anchor = "start") -> Element:
@@ -90,7 +90,7 @@ def upright_name(plane: Plane, text: str) -> Element:
     """Write the name of the y axis, upwards along it."""
     middle = (plane.y.start + plane.y.end) / 2
     made = write(0, 0, text, "axis", "middle")
-    made.set("transform", f"translate(14 {middle:.2f}) rotate(-90)")
+    made.set("transform", f"translate(11 {middle:.2f}) rotate(-90)")
     return made
 
 

@@ -31,7 +31,8 @@ def groups(facts: CardFacts) -> Element:
         pieces.append(heading)
         pieces.append(
             table(
-                f"{name}: {'groups that only watch' if monitor else 'groups of a column that the model sees'}",
+                f"{name}, by group "
+                f"({'watched only: never seen by the model' if monitor else 'a column that the model sees'})",
                 ["Group", "Loans", "Defaulted", "Foretold", "Approved", "Ratio", "Called wrongly", "AUC", "To look at"],
                 [_group_row(segment) for segment in segments],
                 numbers=range(1, 8),

@@ -46,12 +46,14 @@ def performance(facts: CardFacts) -> Element:
     )
     rows = [
         (
-            METRICS[name].name,
+            (
+                meaning.name,
+                element("span", f"{meaning.phrase} ({meaning.better})", class_="under"),
+            ),
             figure(values[name], 4),
             range_of(winner.intervals.get(name), 4),
-            f"{METRICS[name].phrase} ({METRICS[name].better})",
         )
-        for name in METRICS
+        for name, meaning in METRICS.items()
     ]
     return section(
         "performance",
@@ -65,7 +67,7 @@ def performance(facts: CardFacts) -> Element:
         tiles,
         table(
             "All metrics on the held-out loans",
-            ["Metric", "Value", "95 % interval", "What it says"],
+            ["Metric, and what it says", "Value", "95 % interval"],
             rows,
             numbers=(1, 2),
         ),
@@ -91,7 +93,7 @@ def pictures(facts: CardFacts) -> Element:
                     "Defaults caught",
                     ["Good loans called defaults", "Defaults caught"],
                     [(percent(at, 0), percent(read_at(curves.roc, at))) for at in (0.01, 0.05, 0.1, 0.2)],
-                    numbers=(0, 1),
+                    numbers=(1,),
                 ),
             ),
             figure_of(
@@ -103,7 +105,7 @@ def pictures(facts: CardFacts) -> Element:
                     "Precision",
                     ["Defaults caught", "Of those called, defaults"],
                     [(percent(at, 0), percent(read_at(recall, at))) for at in (0.25, 0.5, 0.75, 0.9)],
-                    numbers=(0, 1),
+                    numbers=(1,),
                 ),
             ),
             figure_of(
@@ -115,7 +117,7 @@ def pictures(facts: CardFacts) -> Element:
                     "Foretold and seen, riskier loans further down",
                     ["Foretold", "Seen", "Loans"],
                     [(percent(foretold), percent(seen), count(loans)) for foretold, seen, loans in curves.calibration],
-                    numbers=(0, 1, 2),
+                    numbers=(1, 2),
                 ),
             ),
             figure_of(
@@ -143,21 +145,21 @@ def pictures(facts: CardFacts) -> Element:
                         for at in (0.05, 0.1, 0.2, 0.3, 0.5)
                         for found in (read_at(curves.gains, at),)
                     ],
-                    numbers=(0, 1, 2),
+                    numbers=(1, 2),
                 ),
             ),
             figure_of(
                 "How sure the figures are",
-                "Each metric between 0 and 1 with its 95 % interval: a short whisker is a sure figure. What each "
-                "says, and which way is good, stands in the table above.",
+                "How far each metric may lie from its value when other loans of the same source are drawn: 95 % "
+                "intervals, all on one scale. A short whisker is a sure figure.",
                 draw_intervals(winner),
                 table(
-                    "Width of the intervals",
-                    ["Metric", "Value", "95 % interval"],
+                    "How far the 95 % interval reaches",
+                    ["Metric", "Downwards", "Upwards"],
                     [
-                        (meaning.name, figure(getattr(winner.metrics, name)), range_of(winner.intervals[name]))
-                        for name, meaning in METRICS.items()
-                        if name in winner.intervals and 0 <= getattr(winner.metrics, name) <= 1
+                        (METRICS[name].name, figure(value - interval.low, 4), figure(interval.high - value, 4))
+                        for name, value in msgspec.to_builtins(winner.metrics).items()
+                        if (interval := winner.intervals.get(name))
                     ],
                     numbers=(1, 2),
                 ),

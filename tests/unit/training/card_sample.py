@@ -157,7 +157,7 @@ def evaluate(candidate: str, contract: Contract) -> Evaluation:
         threshold=THRESHOLD,
         metrics=metrics,
         intervals={
-            name: Interval(value - 0.0061, min(value + 0.0057, 1.0))
+            name: Interval(max(value - 0.0061, 0.0), min(value + 0.0057, 1.0))
             for name, value in msgspec.to_builtins(metrics).items()
         },
         segments=make_segments(contract),
