@@ -24,7 +24,7 @@ def draw_importance(importance: tuple[Importance, ...]) -> Element:
     height = len(shown) * _TALL_ROW + 52
     low = min([0.0, *(one.auc_lost - one.spread for one in shown)])
     high = max([0.001, *(one.auc_lost + one.spread for one in shown)])
-    plane = Plane(Scale(low, high, 14, WIDTH - 70), Scale(0, 1, height - 46, 6))
+    plane = Plane(Scale(low, high, 26, WIDTH - 64), Scale(0, 1, height - 46, 6))
     ticks = [(value, figure(value, 3)) for value in round_ticks(low, high, 5)]
     made = axes(plane, ticks, [], "AUC lost when the column is shuffled", "")
     nought = plane.x.at(0)

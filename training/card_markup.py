@@ -43,8 +43,7 @@ def drawing(width: Number, height: Number, title: str, description: str, *childr
 
 def write_page(root: Element) -> bytes:
     """Write a whole HTML document (UTF-8)."""
-    # What is no text of Unicode (half of a surrogate pair) would end in an error when it is written.
-    return ("<!DOCTYPE html>\n" + tostring(root, encoding="unicode", method="html") + "\n").encode(errors="replace")
+    return f"<!DOCTYPE html>\n{tostring(root, encoding='unicode', method='html')}\n".encode()
 
 
 def _text_of(value: str | Number) -> str:

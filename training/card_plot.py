@@ -113,7 +113,8 @@ def axes(
         made.append(element("path", class_="grid", d=f"M{left:.2f} {place:.2f}H{right:.2f}"))
         made.append(write(left - 6, place + 4, text, "tick", "end"))
     made.append(element("path", class_="frame", d=f"M{left:.2f} {top:.2f}V{bottom:.2f}H{right:.2f}"))
-    made.append(write((left + right) / 2, bottom + 36, x_name, "axis", "middle"))
+    if x_name:
+        made.append(write((left + right) / 2, bottom + 36, x_name, "axis", "middle"))
     if y_name:
         made.append(upright_name(plane, y_name))
     return made
