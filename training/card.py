@@ -14,7 +14,7 @@ from training.card_markup import element, write_page
 from training.card_page import bullets, page, paragraph, section
 from training.card_records import data_section, groups, limits, making, policy_section
 from training.card_sections import candidates, leanings, performance, pictures
-from training.card_words import count, percent
+from training.card_words import count, percent, when
 
 __all__ = ["CARD_JSON", "CARD_PAGE", "CardFacts", "DataFacts", "HistoryFile", "RunFacts", "TimeSpan", "make_card"]
 
@@ -53,7 +53,7 @@ def _page(card: Card) -> Element:
             element("h1", facts.version),
             paragraph(
                 element("span", _state(facts), class_="badge good" if facts.promoted else "badge wait"),
-                f" published {_day(facts.created)}",
+                f" published {when(facts.created)}",
             ),
         ],
         [
@@ -71,20 +71,15 @@ def _page(card: Card) -> Element:
         [
             paragraph(
                 f"Made by training run {facts.run.run_id} when the version was published, and sealed with it: it tells "
-                "what was known then. The same facts for programs: card.json beside it."
+                "what was known then. What became of it later is in the registry (loans models list). The same facts "
+                "for programs: card.json beside it."
             )
         ],
     )
 
 
 def _state(facts: CardFacts) -> str:
-    return "Put into production by its run" if facts.promoted else "Not promoted by its run"
-
-
-def _day(created: str) -> str:
-    """Write a time as people do; whatever does not look like one stays as it is."""
-    day, mark, hour = created.partition("T")
-    return f"{day}, {hour[:5]} UTC" if mark and len(hour) >= 5 else created
+    return "Into production" if facts.promoted else "Not into production"
 
 
 def _summary(card: Card) -> Element:

@@ -19,9 +19,11 @@ class HistoryFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bytes: int
     """Its size (bytes)."""
     rows: int
-    """Its rows."""
+    """Its rows, those that broke the contract included."""
     sha256: str
-    """Hash of its content."""
+    """Hash of its content; empty where it was altered while the run went on."""
+    modified: str = ""
+    """When it was last written (UTC, ISO 8601); empty where that is not known."""
 
 
 class TimeSpan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -88,9 +90,11 @@ class CardFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tr
     fitted: tuple[Fitted, ...]
     """Of every candidate: parameters, calibration, what the choice rests on."""
     promoted: bool
-    """Whether the run put the version into production."""
+    """Whether the run decided to put the version into production."""
     why: str
     """Why, or why not, in words."""
+    chosen: str = ""
+    """Why this candidate and no other, in words; empty where nobody said so."""
     policy: Policy | None = None
     """What a probability means to the lender."""
     comparison: Comparison | None = None

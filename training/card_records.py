@@ -12,7 +12,7 @@ from training.card_findings import is_adverse, is_small, misses
 from training.card_markup import element
 from training.card_page import Cell, bullets, figure_of, paragraph, section, table
 from training.card_sections import probabilities
-from training.card_words import NONE, count, figure, percent, plural
+from training.card_words import NONE, count, figure, percent, plural, when
 from training.findings import Segment
 
 
@@ -161,8 +161,17 @@ def data_section(facts: CardFacts) -> Element:
         ),
         table(
             "Files of the history",
-            ["File", "Bytes", "Rows", "SHA-256"],
-            [(one.name, count(one.bytes), count(one.rows), _hash(one.sha256)) for one in data.files],
+            ["File", "Bytes", "Rows", "Last written", "SHA-256"],
+            [
+                (
+                    one.name,
+                    count(one.bytes),
+                    count(one.rows),
+                    when(one.modified) if one.modified else NONE,
+                    _hash(one.sha256) if one.sha256 else "altered while the run went on",
+                )
+                for one in data.files
+            ],
             numbers=(1, 2),
         ),
         table(

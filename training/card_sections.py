@@ -196,7 +196,9 @@ def candidates(facts: CardFacts) -> Element:
     return section(
         "candidates",
         "Candidates compared",
-        paragraph("All learnt from the same loans and were measured on the same held-out ones."),
+        paragraph(
+            f"All learnt from the same loans and were measured on the same held-out ones. {facts.chosen}".strip()
+        ),
         figure_of(
             "How good, and how fast",
             "Up is better at ranking, right is faster. The filled diamond was chosen; whiskers are 95 % intervals of "

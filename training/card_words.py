@@ -49,6 +49,12 @@ def plural(number: int, one: str, many: str = "") -> str:
     return f"{count(number)} {one if number == 1 else many or one + 's'}"
 
 
+def when(created: str) -> str:
+    """Write a time (UTC, ISO 8601) as people do; whatever does not look like one stays as it is."""
+    day, mark, hour = created.partition("T")
+    return f"{day}, {hour[:5]} UTC" if mark and len(hour) >= 5 else created
+
+
 def shorten(text: str, most: int) -> str:
     """Cut a text to at most `most` characters, with an ellipsis where something is missing."""
     return text if len(text) <= most else text[: most - 1] + "…"

@@ -256,7 +256,7 @@ def with_dates(facts: CardFacts) -> CardFacts:
         (lambda facts: msgspec.structs.replace(facts, policy=None), "This version holds no policy"),
         (
             lambda facts: msgspec.structs.replace(facts, promoted=False, why="it gains nothing."),
-            "Not promoted by its run",
+            "Not into production: it gains nothing.",
         ),
         (lambda facts: msgspec.structs.replace(facts, limits=("Not for students.",)), "Not for students."),
         (lambda facts: msgspec.structs.replace(facts, candidate="blend"), "a blend of 2 models"),
