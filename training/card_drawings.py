@@ -1,8 +1,10 @@
 """The drawings of how well a model ranks and foretells: inline SVG from the curves, each with its numbers in words."""
 
+import math
 from bisect import bisect_left
 from xml.etree.ElementTree import Element
 
+from training.card_facts import share_of_defaults
 from training.card_markup import drawing, element
 from training.card_plot import WIDTH, Plane, Points, Scale, axes, share_ticks, unit_plane, upright_name, wilson, write
 from training.card_words import count, figure, percent
@@ -12,7 +14,9 @@ HEIGHT = 300.0
 
 
 def read_at(points: Points, x: float) -> float:
-    """Read a line at `x`: straight between its points, which ascend in x; where it is upright, its upper end."""
+    """Read a line at `x`: straight between its points, which ascend in x; where it is upright, its upper end; NaN of no points."""
+    if not points:
+        return math.nan
     places = [point[0] for point in points]
     after = bisect_left(places, x)
     if after == len(points):
@@ -58,7 +62,7 @@ def draw_roc(evaluation: Evaluation, part: Part) -> Element:
 def draw_precision_recall(evaluation: Evaluation, part: Part) -> Element:
     """Draw how pure the defaults are that are found, against how many of them are found."""
     plane, metrics = unit_plane(HEIGHT), evaluation.metrics
-    share = part.defaults / part.rows
+    share = share_of_defaults(part)
     low = metrics.precision < 0.5
     return drawing(
         WIDTH,
@@ -175,7 +179,7 @@ def draw_distribution(evaluation: Evaluation) -> Element:
 def draw_gains(evaluation: Evaluation, part: Part) -> Element:
     """Draw which share of all defaults is among the riskiest loans, and what a perfect model would reach."""
     plane, points = unit_plane(HEIGHT), evaluation.curves.gains
-    share = part.defaults / part.rows
+    share = share_of_defaults(part)
     caught = read_at(points, 0.2)
     return drawing(
         WIDTH,

@@ -6,7 +6,7 @@ import msgspec
 
 from scoring.contract import Contract
 from scoring.policy import Policy
-from training.findings import Comparison, Evaluation, Fitted, SplitFigures
+from training.findings import Comparison, Evaluation, Fitted, Part, SplitFigures
 
 FORMAT = 1
 
@@ -111,3 +111,8 @@ class CardFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tr
     def learnt(self) -> Fitted:
         """How the winner was fitted."""
         return next(one for one in self.fitted if one.candidate == self.candidate)
+
+
+def share_of_defaults(side: Part) -> float:
+    """Give the share of a side's loans that defaulted; of no loans, none did."""
+    return side.defaults / max(side.rows, 1)

@@ -48,7 +48,7 @@ class Plane:
 
     def area(self, points: Points, kind: str) -> Element:
         """Draw the area under a line through points."""
-        closed = [(points[0][0], self.y.low), *points, (points[-1][0], self.y.low)]
+        closed = [(points[0][0], self.y.low), *points, (points[-1][0], self.y.low)] if points else []
         return element("polygon", class_=kind, points=" ".join(map(self._place, closed)))
 
     def dot(self, x: float, y: float, radius: float, kind: str) -> Element:

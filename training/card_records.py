@@ -7,7 +7,7 @@ from xml.etree.ElementTree import Element
 from scoring.contract import Column
 from scoring.policy import Policy
 from training.card_bars import draw_policy
-from training.card_facts import CardFacts
+from training.card_facts import CardFacts, share_of_defaults
 from training.card_findings import is_adverse, is_small, misses
 from training.card_markup import element
 from training.card_page import Cell, bullets, figure_of, paragraph, section, table
@@ -143,7 +143,7 @@ def data_section(facts: CardFacts) -> Element:
         else "not known: no column tells when a loan was made"
     )
     sides = [
-        (name, count(side.rows), count(side.defaults), percent(side.defaults / side.rows), _hash(side.sha256))
+        (name, count(side.rows), count(side.defaults), percent(share_of_defaults(side)), _hash(side.sha256))
         for name, side in (("learnt from", train), ("held out", test))
     ]
     return section(

@@ -1,10 +1,10 @@
-"""The sections of a model card that show: how well it does, its pictures, the candidates, what it leans on."""
+"""The sections of a model card that show the winner: how well it does, and its pictures."""
 
 from xml.etree.ElementTree import Element
 
 import msgspec
 
-from training.card_bars import draw_candidates, draw_gain, draw_importance, draw_intervals
+from training.card_bars import draw_intervals
 from training.card_drawings import (
     draw_calibration,
     draw_distribution,
@@ -13,10 +13,10 @@ from training.card_drawings import (
     draw_roc,
     read_at,
 )
-from training.card_facts import CardFacts
+from training.card_facts import CardFacts, share_of_defaults
 from training.card_markup import element
 from training.card_page import figure_of, paragraph, section, table
-from training.card_words import CALIBRATIONS, METRICS, NONE, count, figure, percent, signed
+from training.card_words import CALIBRATIONS, METRICS, NONE, count, figure, percent
 from training.findings import Evaluation, Interval
 
 
@@ -60,7 +60,7 @@ def performance(facts: CardFacts) -> Element:
         "How well it does",
         paragraph(
             f"Measured on {count(test.rows)} held-out loans ({count(test.defaults)} of them, "
-            f"{percent(test.defaults / test.rows)}, defaulted) that no choice was made from, through the very graph "
+            f"{percent(share_of_defaults(test))}, defaulted) that no choice was made from, through the very graph "
             f"that scores. A loan is called a default from a probability of {percent(winner.threshold)}. A 95 % "
             "interval says where the figure lies when other loans of the same source are drawn."
         ),
@@ -77,7 +77,7 @@ def performance(facts: CardFacts) -> Element:
 def pictures(facts: CardFacts) -> Element:
     """Show the curves of the winner, each with its key numbers."""
     winner, test = facts.winner, facts.data.split.test
-    curves, share = winner.curves, test.defaults / test.rows
+    curves, share = winner.curves, share_of_defaults(test)
     recall = sorted(curves.precision_recall)
     return section(
         "pictures",
@@ -169,85 +169,6 @@ def pictures(facts: CardFacts) -> Element:
     )
 
 
-def candidates(facts: CardFacts) -> Element:
-    """Compare the candidates with each other, and the winner with the champion."""
-    fitted = {one.candidate: one for one in facts.fitted}
-    order = sorted(facts.evaluations, key=lambda one: -one.metrics.auc)
-    rows = []
-    for one in order:
-        learnt = fitted.get(one.candidate)
-        metrics = one.metrics
-        rows.append(
-            (
-                one.candidate + (" (chosen)" if one.candidate == facts.candidate else ""),
-                figure(metrics.auc, 4),
-                range_of(one.intervals.get("auc"), 4),
-                figure(metrics.f1, 4),
-                figure(metrics.ks, 4),
-                figure(metrics.average_precision, 4),
-                figure(metrics.log_loss, 4),
-                figure(metrics.brier, 4),
-                figure(metrics.ece, 4),
-                count(one.rows_per_second),
-                f"{learnt.fit_seconds:.1f} s" if learnt else NONE,
-            )
-        )
-    names = ["Candidate", "AUC", "95 % interval", "F1", "KS", "Avg. precision", "Log loss", "Brier", "ECE"]
-    return section(
-        "candidates",
-        "Candidates compared",
-        paragraph(
-            f"All learnt from the same loans and were measured on the same held-out ones. {facts.chosen}".strip()
-        ),
-        figure_of(
-            "How good, and how fast",
-            "Up is better at ranking, right is faster. The filled diamond was chosen; whiskers are 95 % intervals of "
-            "the AUC.",
-            draw_candidates(facts.evaluations, facts.candidate),
-            table(
-                "Candidates, best ranking first",
-                ["Candidate", "AUC", "Rows a second"],
-                [(one.candidate, figure(one.metrics.auc, 4), count(one.rows_per_second)) for one in order],
-                numbers=(1, 2),
-                chosen=[one.candidate for one in order].index(facts.candidate),
-            ),
-            wide=True,
-        ),
-        table(
-            "All candidates on the held-out loans",
-            [*names, "Rows/s", "Fitted in"],
-            rows,
-            numbers=range(1, 11),
-            chosen=[one.candidate for one in order].index(facts.candidate),
-        ),
-        element("h3", "Against the champion"),
-        *_champion(facts),
-    )
-
-
-def leanings(facts: CardFacts) -> Element:
-    """Tell which columns the model leans on."""
-    importance = facts.winner.importance
-    return section(
-        "features",
-        "What it leans on",
-        figure_of(
-            "Permutation importance",
-            "How much worse the model ranks when a column's values are shuffled among the held-out loans, so that it "
-            "says nothing any more. The whisker is the standard deviation over several shuffles. It tells what the "
-            "model uses, not what causes a default.",
-            draw_importance(importance),
-            table(
-                "AUC lost when a column is shuffled",
-                ["Column", "AUC lost", "Spread"],
-                [(one.feature, figure(one.auc_lost, 4), f"± {figure(one.spread, 4)}") for one in importance],
-                numbers=(1, 2),
-            ),
-            wide=True,
-        ),
-    )
-
-
 def probabilities(facts: CardFacts) -> str:
     """Say in a sentence how probabilities were calibrated and where the threshold comes from."""
     kind = facts.learnt.validation.calibration
@@ -255,48 +176,6 @@ def probabilities(facts: CardFacts) -> str:
         f"Calibration: {CALIBRATIONS.get(kind, kind)}. Parameters, calibration and threshold were chosen on loans of "
         "the train side that the model in question was not fitted on; the held-out loans had no say."
     )
-
-
-def _champion(facts: CardFacts) -> list[Element]:
-    comparison = facts.comparison
-    if comparison is None:
-        return [
-            paragraph("There was no version in production to compare with, or it could not be measured on these loans.")
-        ]
-    winner = facts.winner.metrics
-    fresh = (
-        "The champion cannot have seen these loans when it was fitted."
-        if comparison.fresh
-        else "The champion may have been fitted on some of these loans: its figures may be flattered."
-    )
-    names = ("auc", "f1", "ks", "average_precision", "log_loss", "brier", "ece")
-    return [
-        figure_of(
-            f"{facts.candidate} against {comparison.champion}",
-            f"Both were measured on the same held-out loans. {fresh} An interval that reaches over nought means that "
-            "the difference may be chance.",
-            draw_gain(comparison, facts.candidate),
-            table(
-                "Candidate and champion on the same loans",
-                ["Metric", "Candidate", "Champion", "Difference"],
-                [
-                    (
-                        METRICS[name].name,
-                        figure(getattr(winner, name), 4),
-                        figure(getattr(comparison.metrics, name), 4),
-                        signed(getattr(winner, name) - getattr(comparison.metrics, name)),
-                    )
-                    for name in names
-                ],
-                numbers=(1, 2, 3),
-            ),
-            paragraph(
-                f"Gain in AUC: {signed(comparison.auc_gain)}, 95 % interval {signed(comparison.gain.low)} to "
-                f"{signed(comparison.gain.high)}."
-            ),
-            wide=True,
-        )
-    ]
 
 
 def _merged(winner: Evaluation) -> list[tuple[str, str, str]]:

@@ -13,7 +13,7 @@ from training.card import CARD_JSON, CARD_PAGE, CardFacts, TimeSpan, make_card
 from training.card_findings import find_findings, find_limits, is_adverse, misses
 from training.card_page import POLICY
 from training.card_words import METRICS, count, figure, percent, signed
-from training.findings import Interval, Metrics, Segment
+from training.findings import Curves, Interval, Metrics, Part, Segment, SplitFigures
 
 VOID = {"meta", "link", "img", "br", "hr", "input", "base", "area", "col", "embed", "source", "track", "wbr"}
 
@@ -267,6 +267,35 @@ def test_what_differs_is_told(facts: CardFacts, change: Change, told: str) -> No
     outline = Outline(make_card(change(facts))[CARD_PAGE])
     assert not outline.open
     assert told in " ".join(outline.texts)
+
+
+def test_version_of_which_little_is_known_has_a_card(facts: CardFacts) -> None:
+    """Without curves, intervals, groups, importance, parameter sets or rejects there is a page all the same."""
+    bare = msgspec.structs.replace(
+        facts.winner, curves=Curves((), (), (), (), ()), intervals={}, segments=(), importance=()
+    )
+    learnt = msgspec.structs.replace(
+        facts.learnt, validation=msgspec.structs.replace(facts.learnt.validation, tried=()), parameters={}
+    )
+    data = msgspec.structs.replace(facts.data, rejected={})
+    thin = msgspec.structs.replace(
+        facts, evaluations=(bare,), fitted=(learnt,), data=data, comparison=None, policy=None
+    )
+    outline = Outline(make_card(thin)[CARD_PAGE])
+    assert not outline.open
+    assert "No group was measured." in outline.texts
+    assert "No row broke the contract." in outline.texts
+
+
+def test_nobody_defaulted_and_nothing_was_called(facts: CardFacts) -> None:
+    """Shares of nothing are told as such, not as an error."""
+    metrics = msgspec.structs.replace(facts.winner.metrics, precision=0.0, recall=0.0, f1=0.0, log_loss=float("nan"))
+    odd = msgspec.structs.replace(facts.winner, metrics=metrics, rows_per_second=0.0)
+    split = SplitFigures(Part(0, 0, ""), Part(0, 0, ""))
+    replaced = msgspec.structs.replace(
+        facts, evaluations=(odd,), data=msgspec.structs.replace(facts.data, files=(), split=split)
+    )
+    assert not Outline(make_card(replaced)[CARD_PAGE]).open
 
 
 def test_limits_are_honest(facts: CardFacts) -> None:
