@@ -143,7 +143,7 @@ def draw_intervals(evaluation: Evaluation) -> Element:
     ]
     height = len(rows) * _ROW + 52
     reach = max((max(below, above) for _, _, below, above in rows), default=0.0) * 1.15 or 0.01
-    plane = Plane(Scale(-reach, reach, 168, WIDTH - 66), Scale(0, 1, height - 46, 6))
+    plane = Plane(Scale(-reach, reach, 186, WIDTH - 66), Scale(0, 1, height - 46, 6))
     made = axes(
         plane, [(tick, signed(tick, 3)) for tick in round_ticks(-reach, reach, 4)], [], "distance from the value", ""
     )
@@ -152,7 +152,7 @@ def draw_intervals(evaluation: Evaluation) -> Element:
     for row, (name, value, below, above) in enumerate(rows):
         middle = 6 + (row + 0.5) * _ROW
         made += [
-            write(160, middle + 4, name, "", "end"),
+            write(178, middle + 4, name, "", "end"),
             plane.across(middle, -below, above, "whisker"),
             element("circle", class_="fill-first", cx=nought, cy=middle, r=3.5),
             write(WIDTH - 56, middle + 4, figure(value), "strong"),

@@ -14,7 +14,10 @@ HEIGHT = 300.0
 
 
 def read_at(points: Points, x: float) -> float:
-    """Read a line at `x`: straight between its points, which ascend in x; where it is upright, its upper end; NaN of no points."""
+    """Read a line at `x`: straight between its points, which ascend in x; NaN where there are none.
+
+    Where the line is upright, its upper end.
+    """
     if not points:
         return math.nan
     places = [point[0] for point in points]

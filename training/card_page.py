@@ -10,6 +10,9 @@ from training.card_markup import Child, element
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 """Content security policy: a browser asks nobody for anything, whatever a name in the card says."""
 
+_KEPT_TOGETHER = 12
+"""Rows up to which a table is not divided between two sheets of paper."""
+
 Cell = Child | tuple[Child, ...]
 
 
@@ -90,7 +93,8 @@ def table(
         body.append(line)
     made = element("table", element("caption", caption), element("thead", head), body)
     # Who has no mouse reaches what is out of sight.
-    return _named(element("div", made, class_="table", role="region", tabindex="0"), caption)
+    kind = "table long" if len(body) > _KEPT_TOGETHER else "table"
+    return _named(element("div", made, class_=kind, role="region", tabindex="0"), caption)
 
 
 def figure_of(title: str, explanation: str, picture: Element, *children: Child, wide: bool = False) -> Element:

@@ -193,7 +193,7 @@ def data_section(facts: CardFacts) -> Element:
     )
 
 
-_ROLES = {"id": "echoed", "feature": "seen by the model", "target": "what is foretold", "monitor": "watched only"}
+_ROLES = {"id": "echoed", "feature": "model input", "target": "outcome", "monitor": "watched only"}
 
 
 def _column_row(column: Column) -> tuple[Cell, ...]:
