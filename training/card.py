@@ -83,6 +83,13 @@ def _state(facts: CardFacts) -> str:
     return "Into production" if facts.promoted else "Not into production"
 
 
+def _nothing(facts: CardFacts) -> str:
+    """Say that there is no finding, and what was not looked at."""
+    if facts.winner.segments:
+        return "Nothing in the figures stands out."
+    return "Nothing in the figures stands out; how groups are treated was not measured."
+
+
 def _summary(card: Card) -> Element:
     facts, metrics = card.facts, card.facts.winner.metrics
     seen = len(facts.contract.features)
@@ -90,7 +97,7 @@ def _summary(card: Card) -> Element:
     notes = (
         element("div", element("h3", "To look at"), bullets(card.findings), class_="notes")
         if card.findings
-        else element("div", paragraph("Nothing in the figures stands out."), class_="notes none")
+        else element("div", paragraph(_nothing(facts)), class_="notes none")
     )
     return section(
         "summary",

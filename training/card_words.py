@@ -10,6 +10,9 @@ NONE: Final = "\N{EN DASH}"
 
 MINUS: Final = "\N{MINUS SIGN}"
 
+PER_CENT: Final = "\N{NO-BREAK SPACE}%"
+"""A line never ends between a number and this."""
+
 
 def percent(share: float | None, digits: int = 1) -> str:
     """Write a share (0 to 1) as per cent; a share that is neither 0 nor 1 is never written as 0 % or 100 %."""
@@ -18,10 +21,10 @@ def percent(share: float | None, digits: int = 1) -> str:
     smallest = 10.0**-digits
     value = share * 100
     if 0 < value < smallest / 2:
-        return f"< {smallest:.{digits}f} %"
+        return f"< {smallest:.{digits}f}{PER_CENT}"
     if 100 - smallest / 2 < value < 100:
-        return f"> {100 - smallest:.{digits}f} %"
-    return f"{value:.{digits}f} %"
+        return f"> {100 - smallest:.{digits}f}{PER_CENT}"
+    return f"{value:.{digits}f}{PER_CENT}"
 
 
 def count(number: float) -> str:

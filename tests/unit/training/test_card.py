@@ -251,7 +251,7 @@ def with_dates(facts: CardFacts) -> CardFacts:
         (with_doubtful_gain, "+0.0010 in AUC over 20260803-091500-9f8e7d-forest may be chance"),
         (with_doubtful_gain, "may have been fitted on some of the loans"),
         (with_restless_fit, "Fitting of logistic did not come to rest"),
-        (with_many_rejects, "rows of the history (10.0 %) broke the contract"),
+        (with_many_rejects, "rows of the history (10.0\N{NO-BREAK SPACE}%) broke the contract"),
         (with_dates, "The loans were made from 2019-01-02 to 2025-12-30 (granted_on)"),
         (lambda facts: msgspec.structs.replace(facts, policy=None), "This version holds no policy"),
         (
@@ -284,6 +284,7 @@ def test_version_of_which_little_is_known_has_a_card(facts: CardFacts) -> None:
     outline = Outline(make_card(thin)[CARD_PAGE])
     assert not outline.open
     assert "No group was measured." in outline.texts
+    assert "Nothing in the figures stands out; how groups are treated was not measured." in outline.texts
     assert "No row broke the contract." in outline.texts
 
 
@@ -315,11 +316,11 @@ def test_limits_are_honest(facts: CardFacts) -> None:
 @pytest.mark.parametrize(
     ("written", "expected"),
     [
-        (percent(0.12345), "12.3 %"),
-        (percent(0.0), "0.0 %"),
-        (percent(0.0001), "< 0.1 %"),
-        (percent(0.99999), "> 99.9 %"),
-        (percent(1.0), "100.0 %"),
+        (percent(0.12345), "12.3\N{NO-BREAK SPACE}%"),
+        (percent(0.0), "0.0\N{NO-BREAK SPACE}%"),
+        (percent(0.0001), "< 0.1\N{NO-BREAK SPACE}%"),
+        (percent(0.99999), "> 99.9\N{NO-BREAK SPACE}%"),
+        (percent(1.0), "100.0\N{NO-BREAK SPACE}%"),
         (percent(None), "\N{EN DASH}"),
         (percent(float("nan")), "\N{EN DASH}"),
         (count(1234567), "1,234,567"),
