@@ -8,6 +8,7 @@ from blake3 import blake3
 
 from scoring.errors import ProofError
 from scoring.registry import Manifest, Pin
+from scoring.scale import COLUMNS as SCALE_COLUMNS
 
 FORMAT = 1
 
@@ -56,6 +57,10 @@ class Outcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """When (UTC, ISO 8601)."""
     seconds: dict[str, float]
     """Wall time per stage (seconds)."""
+    decisions: dict[str, int] = {}
+    """Rows by decision; empty where the model has no policy."""
+    bands: dict[str, int] = {}
+    """Rows by band; empty where the model has no policy."""
 
 
 class PartFiles(msgspec.Struct, frozen=True):
@@ -86,7 +91,8 @@ def seal_file(path: Path) -> Sealed:
 
 def prediction_columns(manifest: Manifest, echoed: Sequence[str] = ()) -> list[str]:
     """Name the columns of a model's predictions, in order; an echoed column never takes the name of one of ours."""
-    own = [*(column.name for column in manifest.contract.ids), "row_number", "pd", "model_version"]
+    meaning = () if manifest.policy is None else SCALE_COLUMNS
+    own = [*(column.name for column in manifest.contract.ids), "row_number", "pd", *meaning, "model_version"]
     return own + [f"{name} (input)" if name in own else name for name in echoed]
 
 

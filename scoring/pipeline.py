@@ -23,6 +23,7 @@ from scoring.part import FORMAT, Outcome, Sealed, name_part
 from scoring.reader import LoanBlock, read_loans
 from scoring.registry import MODEL, now
 from scoring.rejects import encode_rejects
+from scoring.scale import Census, Steps
 
 PACKAGES = ("numpy", "onnxruntime", "polars")
 """What computes: their versions belong to the proof."""
@@ -89,6 +90,7 @@ def score_chunk(
     contract = model.manifest.contract
     files = name_part(Path(batch.parts), number)
     read, scored, rejected = blake3(), 0, 0
+    census = Census(model.scale)
     with (
         written_atomically(files.predictions, "part.predictions") as predictions_file,
         written_atomically(files.rejects, "part.rejects") as rejects_file,
@@ -102,9 +104,10 @@ def score_chunk(
                 break
             with watch.stage("predict"):
                 probabilities = predict_block(model, block)
+                steps = census.place(probabilities)
             with watch.stage("write"):
                 lines = encode_predictions(
-                    block, probabilities, model, batch.plan.source.encoding, neutralise=batch.neutralise
+                    block, probabilities, model, batch.plan.source.encoding, steps=steps, neutralise=batch.neutralise
                 )
                 predictions.write(lines)
                 rejects.write(encode_rejects(block.rejects, batch.plan.source.encoding))
@@ -132,6 +135,8 @@ def score_chunk(
         packages={name: version(name) for name in PACKAGES},
         started=started,
         seconds=watch.rounded(),
+        decisions=census.decisions,
+        bands=census.bands,
     )
     write_bytes(files.outcome, msgspec.json.encode(outcome), "part.outcome")
     return outcome
@@ -155,9 +160,12 @@ def encode_predictions(
     model: Model,
     encoding: str,
     *,
+    steps: Steps | None = None,
     neutralise: bool = False,
 ) -> bytes | memoryview:
     """Write a block's predictions as CSV lines without a header; `pd` as the shortest exact float32.
+
+    `steps` are those of the probabilities on the model's scale, where it has one.
 
     Ids and echoed texts stand verbatim, or, with `neutralise`, behind an apostrophe where a spreadsheet would take
     them for a formula.
@@ -165,6 +173,7 @@ def encode_predictions(
     frame = block.values.ids.with_columns(
         pl.Series("row_number", block.rows),
         pl.Series("pd", probabilities),
+        *([] if model.scale is None or steps is None else model.scale.columns(steps)),
         pl.lit(model.manifest.version).alias("model_version"),
     )
     if block.values.echo.width:
@@ -176,7 +185,8 @@ def encode_predictions(
         frame = frame.with_columns(pl.when(starts).then("'" + pl.col(texts)).otherwise(pl.col(texts)).name.keep())
     lines = io.BytesIO()
     # Where no field of the input held a quote and fields are comma-separated, no id can need one.
-    frame.write_csv(lines, include_header=False, quote_style="never" if block.bare else "necessary")
+    bare = block.bare and (model.scale is None or model.scale.bare)
+    frame.write_csv(lines, include_header=False, quote_style="never" if bare else "necessary")
     if encoding == "utf-8":
         return lines.getbuffer()
     return lines.getvalue().decode().encode(encoding)

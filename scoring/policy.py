@@ -1,13 +1,15 @@
 """What a probability of default means to a lender: points, a band and a decision; sealed within a model version.
 
-Points follow the scorecard convention (Siddiqi, Credit Risk Scorecards, 2006, ch. 6): at `base_score` points the odds of
-repayment to default are `base_odds` to 1, and `points_to_double` more points double them.
+Points follow the scorecard convention (Siddiqi, Credit Risk Scorecards, 2006, ch. 6): at `base_score` points the odds
+of repayment to default are `base_odds` to 1, and `points_to_double` more points double them.
 """
 
 from collections import Counter
 from itertools import pairwise
 
 import msgspec
+
+from scoring.errors import ModelError
 
 FORMAT = 1
 
@@ -52,6 +54,11 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     decline_from: float
     """Probability of default from which a loan is declined; at least `refer_from`."""
 
+    @property
+    def band_names(self) -> tuple[str, ...]:
+        """The bands' names, from the highest points to the lowest."""
+        return tuple(band.name for band in self.bands)
+
 
 def find_policy_problems(policy: Policy, encoding: str = "utf-8") -> list[str]:
     """List everything that makes a policy unusable, in words; an empty list means it can be used.
@@ -73,6 +80,13 @@ def find_policy_problems(policy: Policy, encoding: str = "utf-8") -> list[str]:
     if not 0 <= policy.refer_from <= policy.decline_from <= 1:
         problems.append("0 <= refer_from <= decline_from <= 1 does not hold")
     return problems + _find_band_problems(policy, encoding)
+
+
+def refuse_unusable(policy: Policy | None, encoding: str, version: str) -> None:
+    """Raise ModelError with every problem of a version's policy; no policy has none."""
+    problems = [] if policy is None else find_policy_problems(policy, encoding)
+    if problems:
+        raise ModelError(f"The policy of version {version} cannot be used: {'; '.join(problems)}.")
 
 
 def _find_band_problems(policy: Policy, encoding: str) -> list[str]:

@@ -1,7 +1,8 @@
 """The receipt of a published file: what came in, what went out, by which model, where and when; sealed by hashes."""
 
 import hashlib
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -13,6 +14,7 @@ from scoring.merge import gather_outcomes, join_files
 from scoring.part import Outcome, Sealed, name_part, prediction_columns
 from scoring.registry import MODEL, Manifest, Pin, now
 from scoring.rejects import HEADER
+from scoring.scale import DECISIONS
 
 FORMAT = 1
 
@@ -85,6 +87,10 @@ class Receipt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """When (UTC, ISO 8601)."""
     input_sha256: str = ""
     """SHA-256 of the file as it was dropped, hexadecimal; empty where nothing was dropped (`loans score`)."""
+    decisions: dict[str, int] = {}
+    """Rows by decision; empty where the model has no policy."""
+    bands: dict[str, int] = {}
+    """Rows by band, from the highest points to the lowest; empty where the model has no policy."""
 
 
 class Published(msgspec.Struct, frozen=True):
@@ -139,6 +145,7 @@ def _write_receipt(
     rejects: Sealed,
     input_sha256: str,
 ) -> Receipt:
+    policy = manifest.policy
     packages: dict[str, set[str]] = {}
     for outcome in outcomes:
         for package, version in outcome.packages.items():
@@ -178,7 +185,17 @@ def _write_receipt(
         ],
         published=now(),
         input_sha256=input_sha256,
+        decisions={} if policy is None else _add_up((outcome.decisions for outcome in outcomes), DECISIONS),
+        bands={} if policy is None else _add_up((outcome.bands for outcome in outcomes), policy.band_names),
     )
+
+
+def _add_up(counts: Iterable[dict[str, int]], names: Sequence[str]) -> dict[str, int]:
+    """Add up rows by name, in the order of the names; those that no chunk tells of are 0."""
+    total: Counter[str] = Counter()
+    for each in counts:
+        total.update(each)
+    return {name: total[name] for name in names}
 
 
 def read_receipt(path: Path) -> Receipt:

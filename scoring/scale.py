@@ -8,6 +8,7 @@ cut-points are found in decimal arithmetic, which is the same on every machine; 
 for a loan is comparing float32 numbers: a replay a year later gives the same bytes.
 """
 
+from collections.abc import Sequence
 from decimal import Context, Decimal, localcontext
 
 import numpy as np
@@ -49,7 +50,7 @@ class Scale:
         starts = np.array([band.from_score for band in reversed(policy.bands)])
         self._bands = (len(starts) - np.searchsorted(starts, self._scores, side="right")).astype(np.uint32)
         self._decisions = (lowest >= referred).astype(np.uint32) + (lowest >= declined)
-        self.bands = tuple(band.name for band in policy.bands)
+        self.bands = policy.band_names
         """Names of the bands, from the highest points to the lowest."""
         self.bare = not any(mark in name for name in self.bands for mark in ',"')
         """Whether no name needs quotes in a comma-separated file."""
@@ -59,7 +60,7 @@ class Scale:
     def place(self, probabilities: Probabilities) -> Steps:
         """Find the step of each probability: (rows,) float32 from 0 to 1 → (rows,) int16."""
         # The sign of a negative zero does not count.
-        steps = self._table[(probabilities.view(np.uint32) & 0x7FFFFFFF) >> _SHIFT]
+        steps: Steps = self._table[(probabilities.view(np.uint32) & 0x7FFFFFFF) >> _SHIFT]
         unsure = np.flatnonzero(steps == _NEEDS_A_LOOK)
         steps[unsure] = np.searchsorted(self._cuts, probabilities[unsure], side="right")
         return steps
@@ -78,17 +79,49 @@ class Scale:
         return self._decisions[steps]
 
     def count(self, steps: Steps) -> NDArray[np.int64]:
-        """Count the rows on each step: (steps,). Counts of several blocks may be added."""
+        """Count the rows on each step: (rows,) → (steps,). Counts of several blocks may be added."""
         return np.bincount(steps, minlength=len(self._scores))
 
-    def sum_up(self, counts: NDArray[np.int64]) -> tuple[dict[str, int], dict[str, int]]:
-        """Give the rows of each decision and of each band from counts of steps; none is left out."""
-        decisions = np.bincount(self._decisions, counts, len(DECISIONS)).astype(np.int64)
-        bands = np.bincount(self._bands, counts, len(self.bands)).astype(np.int64)
-        return (
-            dict(zip(DECISIONS, decisions.tolist(), strict=True)),
-            dict(zip(self.bands, bands.tolist(), strict=True)),
-        )
+    def sum_by_decision(self, counts: NDArray[np.int64]) -> dict[str, int]:
+        """Give the rows of every decision, from counts of steps."""
+        return _sum_up(self._decisions, counts, DECISIONS)
+
+    def sum_by_band(self, counts: NDArray[np.int64]) -> dict[str, int]:
+        """Give the rows of every band, from counts of steps."""
+        return _sum_up(self._bands, counts, self.bands)
+
+
+class Census:
+    """Places the rows of one chunk on a model's scale, and counts them."""
+
+    def __init__(self, scale: Scale | None) -> None:
+        """Start with no row; without a scale nothing is placed."""
+        self._scale = scale
+        self._counts = np.zeros(1, np.int64)
+
+    def place(self, probabilities: Probabilities) -> Steps | None:
+        """Give the step of each row, and count them."""
+        if self._scale is None:
+            return None
+        steps = self._scale.place(probabilities)
+        self._counts = self._counts + self._scale.count(steps)
+        return steps
+
+    @property
+    def decisions(self) -> dict[str, int]:
+        """Rows so far by decision; empty without a scale."""
+        return {} if self._scale is None else self._scale.sum_by_decision(self._counts)
+
+    @property
+    def bands(self) -> dict[str, int]:
+        """Rows so far by band; empty without a scale."""
+        return {} if self._scale is None else self._scale.sum_by_band(self._counts)
+
+
+def _sum_up(codes: NDArray[np.uint32], counts: NDArray[np.int64], names: Sequence[str]) -> dict[str, int]:
+    sums = np.zeros(len(names), np.int64)
+    np.add.at(sums, codes, counts)
+    return dict(zip(names, sums.tolist(), strict=True))
 
 
 def _cut_points(policy: Policy) -> NDArray[np.float32]:
