@@ -13,6 +13,12 @@ from scoring.errors import ModelError
 
 FORMAT = 1
 
+DECISIONS = ("accept", "refer", "decline")
+"""What becomes of a loan, by rising probability of default."""
+
+COLUMNS = ("score", "band", "decision")
+"""What predictions tell of each loan, in their order."""
+
 _MOST_POINTS = 10_000
 """Points between the lowest and the highest: each has a cut-point of its own."""
 

@@ -9,12 +9,13 @@ import msgspec
 
 from scoring.atomic import write_bytes, written_atomically
 from scoring.batch_plan import BatchPlan
+from scoring.challenger_report import ChallengerReport, report_challenger
 from scoring.errors import ProofError
 from scoring.merge import gather_outcomes, join_files
 from scoring.part import Outcome, Sealed, name_part, prediction_columns
+from scoring.policy import DECISIONS
 from scoring.registry import MODEL, Manifest, Pin, now
 from scoring.rejects import HEADER
-from scoring.scale import DECISIONS
 
 FORMAT = 1
 
@@ -91,6 +92,8 @@ class Receipt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Rows by decision; empty where the model has no policy."""
     bands: dict[str, int] = {}
     """Rows by band, from the highest points to the lowest; empty where the model has no policy."""
+    challenger: ChallengerReport | None = None
+    """How the challenger fared on the same rows; None without one."""
 
 
 class Published(msgspec.Struct, frozen=True):
@@ -102,12 +105,20 @@ class Published(msgspec.Struct, frozen=True):
 
 
 def publish_result(
-    batch: BatchPlan, plan_bytes: bytes, name: str, manifest: Manifest, target: Published, *, input_sha256: str = ""
+    batch: BatchPlan,
+    plan_bytes: bytes,
+    name: str,
+    manifest: Manifest,
+    target: Published,
+    *,
+    input_sha256: str = "",
+    challenger: Path | None = None,
 ) -> Receipt:
     """Merge a batch's parts and publish rejects, receipt and, last and by one rename, predictions.
 
-    `manifest` is that of the pinned model. Whoever sees the predictions sees a complete set. Raises ProofError
-    when the parts do not make up the plan, OSError as the storage does; no predictions appear then.
+    `manifest` is that of the pinned model; `challenger` is where both probabilities of each row go when the batch has
+    a challenger. Whoever sees the predictions sees a complete set. Raises ProofError when the parts do not make up the
+    plan, OSError as the storage does; no predictions appear then.
     """
     outcomes = gather_outcomes(batch)
     parts = [name_part(Path(batch.parts), outcome.chunk) for outcome in outcomes]
@@ -124,7 +135,10 @@ def publish_result(
                 HEADER,
                 rejects_file,
             )
-        receipt = _write_receipt(batch, plan_bytes, name, manifest, outcomes, predictions, rejects, input_sha256)
+        receipt = msgspec.structs.replace(
+            _write_receipt(batch, plan_bytes, name, manifest, outcomes, predictions, rejects, input_sha256),
+            challenger=report_challenger(batch, outcomes, challenger),
+        )
         content = msgspec.json.format(msgspec.json.encode(receipt), indent=1) + b"\n"
         write_bytes(target.receipt, content, "publish.receipt")
     return receipt

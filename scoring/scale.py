@@ -15,14 +15,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from scoring.policy import Policy
-
-ACCEPT, REFER, DECLINE = "accept", "refer", "decline"
-DECISIONS = (ACCEPT, REFER, DECLINE)
-"""What becomes of a loan, by rising probability of default."""
-
-COLUMNS = ("score", "band", "decision")
-"""Names of the columns, in the order in which predictions hold them."""
+from scoring.policy import COLUMNS, DECISIONS, Policy
 
 Probabilities = NDArray[np.float32]
 Steps = NDArray[np.int16]
