@@ -64,6 +64,21 @@ def report_challenger(batch: BatchPlan, outcomes: Sequence[Outcome], target: Pat
     )
 
 
+def describe_report(report: ChallengerReport) -> str:
+    """Say in a few lines what a report tells."""
+    name = report.model.version
+    lines = [f"Not compared with {name}: {problem}" for problem in report.problems]
+    if report.summary is not None:
+        told = report.summary
+        moved = sum(rows for mine, row in told.swaps.items() for theirs, rows in row.items() if mine != theirs)
+        swapped = f", {moved} other decisions" if told.swaps else ""
+        lines.append(
+            f"Compared with {name}: {told.rows} rows, pd {told.mean_shift:+.4f} on average, "
+            f"PSI {told.psi:.4f}{swapped}."
+        )
+    return "\n".join(lines)
+
+
 def _name_columns(*, decided: bool) -> bytes:
     names = ["row_number", "pd", "challenger_pd", *(("decision", "challenger_decision") if decided else ())]
     return (",".join(names) + "\n").encode()
