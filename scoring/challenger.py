@@ -93,7 +93,8 @@ class Summary(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def tally_rows(champion: Probabilities, challenger: Probabilities, decided: tuple[Codes, Codes] | None) -> Tally:
     """Count some rows that both scored: (rows,) float32 each, and their decisions where both versions have a policy."""
     shift = challenger.astype(np.float64) - champion
-    thousandths, counts = np.unique(np.rint(shift * _SHIFT_UNITS).astype(np.int64), return_counts=True)
+    counts = np.bincount(np.rint(shift * _SHIFT_UNITS).astype(np.int64) + _SHIFT_UNITS)
+    found = np.flatnonzero(counts)
     swaps = {}
     if decided is not None:
         size = len(DECISIONS)
@@ -104,7 +105,7 @@ def tally_rows(champion: Probabilities, challenger: Probabilities, decided: tupl
         champion=_count_ranges(champion),
         challenger=_count_ranges(challenger),
         shift_sum=int(np.rint(shift * _SUM_UNITS).astype(np.int64).sum()),
-        shifts=dict(zip(thousandths.tolist(), counts.tolist(), strict=True)),
+        shifts=dict(zip((found - _SHIFT_UNITS).tolist(), counts[found].tolist(), strict=True)),
         swaps=swaps,
     )
 

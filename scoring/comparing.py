@@ -12,7 +12,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import msgspec
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
@@ -147,19 +146,25 @@ class _Pair:
 
     def add(self, block: LoanBlock, probabilities: Probabilities, steps: Steps | None) -> None:
         """Compare the rows of a block that both accept, and count the others."""
-        other = block if self._blocks is None else next(self._blocks)
+        if self._blocks is None:
+            self._compare(block.rows, probabilities, predict_block(self._model, block), steps)
+            return
+        other = next(self._blocks)
         if other.records != block.records:
             raise ProofError("The challenger's contract reads other records.")
         rows, mine, theirs = np.intersect1d(block.rows, other.rows, assume_unique=True, return_indices=True)
-        champion, challenger = probabilities[mine], predict_block(self._model, other)[theirs]
-        decided = self._decide(challenger, None if steps is None else steps[mine])
-        self._writer.write(_encode(rows, champion, challenger, decided))
-        tally = tally_rows(champion, challenger, decided)
+        answers = predict_block(self._model, other)[theirs]
+        self._compare(rows, probabilities[mine], answers, None if steps is None else steps[mine])
         self._tallies.append(
-            msgspec.structs.replace(
-                tally, champion_only=len(block.rows) - len(rows), challenger_only=len(other.rows) - len(rows)
-            )
+            Tally(champion_only=len(block.rows) - len(rows), challenger_only=len(other.rows) - len(rows))
         )
+
+    def _compare(
+        self, rows: NDArray[np.int64], champion: Probabilities, challenger: Probabilities, steps: Steps | None
+    ) -> None:
+        decided = self._decide(challenger, steps)
+        self._writer.write(_encode(rows, champion, challenger, decided))
+        self._tallies.append(tally_rows(champion, challenger, decided))
         if len(self._tallies) > _ADDED_UP:
             self._tallies = [add_up(self._tallies)]
 
