@@ -58,7 +58,7 @@ def published(live: LiveSite, name: str) -> tuple[Receipt, list[dict[str, str]]]
 
 def verify(live: LiveSite, batch_id: str) -> dict[str, str]:
     """Run `loans verify`; give every check with its problem."""
-    command = [LOANS, "verify", batch_id, "--json", "--site", live.file]
+    command = [str(LOANS), "verify", batch_id, "--json", "--site", str(live.file)]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     return {check["what"]: check["problem"] for check in json.loads(ended.stdout)["checks"]}
 
@@ -105,7 +105,7 @@ def test_a_small_file_is_compared(live: LiveSite, daemon: Daemon, content: bytes
     alone = live.file.with_name("alone.csv")
     source = live.file.with_name("small.csv")
     source.write_bytes(small)
-    command = [LOANS, "score", source, "-o", alone, "--challenger", RIVAL, "--site", live.file]
+    command = [str(LOANS), "score", str(source), "-o", str(alone), "--challenger", RIVAL, "--site", str(live.file)]
     ended = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "Compared with rival: 20 rows" in ended.stderr + ended.stdout
     kept = live.layout.batch(batch.id).challenger.read_bytes()
