@@ -94,7 +94,8 @@ def test_number_of_chunks_does_not_show(tmp_path: Path, plan_run: PlanRun, polic
     registry = publish(tmp_path, policy)
     results = set()
     for chunks in (1, 2, 7, 64):
-        predictions, rejects, receipt = plan_run(registry, FIRST_LINE + mixed_body(700), chunks).score_and_publish()
+        run = plan_run(registry, FIRST_LINE + mixed_body(700), chunks)
+        predictions, rejects, receipt = run.score_and_publish(open_once=True)
         results.add((predictions, rejects, str(receipt.bands), str(receipt.decisions)))
     assert len(results) == 1
 
