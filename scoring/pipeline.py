@@ -149,9 +149,10 @@ def encode_predictions(
     frame = block.values.ids.with_columns(
         pl.Series("row_number", block.rows),
         pl.Series("pd", probabilities),
-        *([] if model.scale is None or steps is None else model.scale.columns(steps)),
-        pl.lit(model.manifest.version).alias("model_version"),
     )
+    if model.scale is not None and steps is not None:
+        frame = frame.hstack(model.scale.explain(steps))
+    frame = frame.with_columns(pl.lit(model.manifest.version).alias("model_version"))
     if block.values.echo.width:
         # An echoed column may have the name of one of ours; names are not written here.
         frame = frame.hstack(block.values.echo.rename(lambda name: f"echo {name}"))

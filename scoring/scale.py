@@ -39,15 +39,20 @@ class Scale:
         referred, declined = np.float32(policy.refer_from), np.float32(policy.decline_from)
         self._cuts = np.unique(np.append(points, (referred, declined)))
         lowest = np.append(np.float32(0), self._cuts)  # the lowest probability of each step
-        self._scores = (policy.highest_score - np.searchsorted(points, lowest, side="right")).astype(np.int32)
+        scores = policy.highest_score - np.searchsorted(points, lowest, side="right")
         starts = np.array([band.from_score for band in reversed(policy.bands)])
-        self._bands = (len(starts) - np.searchsorted(starts, self._scores, side="right")).astype(np.uint32)
+        self._bands = (len(starts) - np.searchsorted(starts, scores, side="right")).astype(np.uint32)
         self._decisions = (lowest >= referred).astype(np.uint32) + (lowest >= declined)
         self.bands = policy.band_names
         """Names of the bands, from the highest points to the lowest."""
         self.bare = not any(mark in name for name in self.bands for mark in ',"')
         """Whether no name needs quotes in a comma-separated file."""
-        self._band_names, self._decision_names = pl.Enum(self.bands), pl.Enum(DECISIONS)
+        meaning = (
+            pl.Series(scores.astype(np.int32)),
+            pl.Series(self._bands).cat.to(pl.Enum(self.bands)),
+            pl.Series(self._decisions).cat.to(pl.Enum(DECISIONS)),
+        )
+        self._meaning = pl.DataFrame(dict(zip(COLUMNS, meaning, strict=True)))
         self._table = _tabulate(self._cuts)
 
     def place(self, probabilities: Probabilities) -> Steps:
@@ -58,14 +63,9 @@ class Scale:
         steps[unsure] = np.searchsorted(self._cuts, probabilities[unsure], side="right")
         return steps
 
-    def columns(self, steps: Steps) -> list[pl.Series]:
-        """Give points, band and decision of each row as columns."""
-        score, band, decision = COLUMNS
-        return [
-            pl.Series(score, self._scores[steps]),
-            pl.Series(band, self._bands[steps]).cat.to(self._band_names),
-            pl.Series(decision, self._decisions[steps]).cat.to(self._decision_names),
-        ]
+    def explain(self, steps: Steps) -> pl.DataFrame:
+        """Give points, band and decision of each row: the columns of COLUMNS."""
+        return self._meaning[pl.Series(steps.astype(np.uint32))]
 
     def decide(self, steps: Steps) -> NDArray[np.uint32]:
         """Give the decision of each row as its place in DECISIONS: (rows,)."""
@@ -73,7 +73,7 @@ class Scale:
 
     def count(self, steps: Steps) -> NDArray[np.int64]:
         """Count the rows on each step: (rows,) → (steps,). Counts of several blocks may be added."""
-        return np.bincount(steps, minlength=len(self._scores))
+        return np.bincount(steps, minlength=self._meaning.height)
 
     def sum_by_decision(self, counts: NDArray[np.int64]) -> dict[str, int]:
         """Give the rows of every decision, from counts of steps."""

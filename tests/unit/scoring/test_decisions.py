@@ -73,7 +73,7 @@ def test_what_a_probability_means_stands_beside_it(
     assert [*rows[0]] == ["id", "branch", "row_number", "pd", "score", "band", "decision", "model_version"]
     probabilities = np.array([row["pd"] for row in rows], np.float64).astype(np.float32)
     scale = Scale(policy)
-    wanted = [column.to_list() for column in scale.columns(scale.place(probabilities))]
+    wanted = [column.to_list() for column in scale.explain(scale.place(probabilities))]
     assert [[row[name] for row in rows] for name in ("score", "band", "decision")] == [
         [*map(str, wanted[0])],
         *wanted[1:],

@@ -55,7 +55,7 @@ def points_by_formula(policy: Policy, probability: float) -> int:
 def describe(policy: Policy, probabilities: np.ndarray) -> list[tuple[int, str, str]]:
     """Give points, band and decision of each probability."""
     scale = Scale(policy)
-    return list(zip(*(column.to_list() for column in scale.columns(scale.place(probabilities))), strict=True))
+    return scale.explain(scale.place(probabilities)).rows()
 
 
 @given(policy=policies(), drawn=st.lists(float32s, max_size=30), seed=st.integers(0, 1000))
@@ -113,7 +113,7 @@ def test_a_million_loans_are_placed_as_one_by_one() -> None:
     scale = Scale(USUAL)
     steps = scale.place(values)
     assert (np.diff(steps[np.argsort(values, kind="stable")]) >= 0).all()
-    points = scale.columns(steps)[0].to_numpy()
+    points = scale.explain(steps)["score"].to_numpy()
     wanted = 600 + 20 / np.log(2) * (np.log((1 - values.astype(float)) / np.maximum(values, 1e-300)) - np.log(50))
     sure = np.abs(wanted - np.floor(wanted) - 0.5) > 1e-6
     np.testing.assert_array_equal(points[sure], np.clip(np.rint(wanted), 300, 850)[sure])
@@ -124,7 +124,7 @@ def test_cut_points_are_the_same_on_every_machine() -> None:
     """The places where points change are these very float32 numbers: another answer would make replays differ."""
     scale = Scale(USUAL)
     heads = np.arange(0, 0x3F800001, 1 << 12, dtype=np.uint32).view(np.float32)
-    told = b",".join(b"%d" % score for score in scale.columns(scale.place(heads))[0].to_list())
+    told = b",".join(b"%d" % score for score in scale.explain(scale.place(heads))["score"].to_list())
     assert hashlib.sha256(told).hexdigest() == "c9866830cade6648a639490a53ef629ee659d4662eed13b1b62da9d9c7227b37"
 
 
@@ -135,7 +135,7 @@ def test_rows_are_counted(rows: int) -> None:
     census = Census(scale := Scale(POLICY))
     for block in (values[: rows // 3], values[rows // 3 :]):
         assert census.place(block) is not None
-    _, bands, decisions = (column.to_list() for column in scale.columns(scale.place(values)))
+    _, bands, decisions = (column.to_list() for column in scale.explain(scale.place(values)))
     assert census.decisions == {name: decisions.count(name) for name in DECISIONS}
     assert census.bands == {name: bands.count(name) for name in "ABCD"}
 
