@@ -1,5 +1,6 @@
 """The challenger that a site names: pinned when a batch is claimed, checked when it is planned, never in its way."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -7,6 +8,7 @@ import msgspec
 from inbox_watcher.pinned_models import PinnedModels
 from scoring.challenger import Challenger
 from scoring.errors import LoansError
+from scoring.part import name_part
 from scoring.registry import Pin, read_manifest
 
 
@@ -24,6 +26,15 @@ def pin_challenger(models: Path, version: str, champion: Pin) -> Challenger | No
     except LoansError as error:
         return Challenger(version, problem=error.what)
     return Challenger(version, pin.manifest_sha256)
+
+
+def leave_out_challenger(parts: Path) -> None:
+    """Have the next try of a small file go without its challenger, which may be what ended the job that it shared.
+
+    A job can tell of itself which chunk it died at, but not of the others on its list.
+    """
+    with suppress(OSError):
+        name_part(parts, 0).comparing.touch()
 
 
 def check_challenger(models: PinnedModels, challenger: Challenger | None) -> Challenger | None:

@@ -1,7 +1,7 @@
 """Scores a chunk's rows with the challenger as well, beside the champion, and never in its way.
 
 Whatever goes wrong with the challenger ends the comparison of this chunk and is told in its outcome. Even a challenger
-that takes the whole process down does so once: a file stands while it runs, and the next try goes without it.
+that takes the whole process down does so once: a file stands while it runs, and a try that finds one goes without it.
 """
 
 import io
@@ -92,7 +92,7 @@ class Comparison:
         try:
             os.close(os.open(self._marker, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o660))
         except FileExistsError:
-            raise ModelError("An earlier try of the chunk ended while the challenger was compared.") from None
+            raise ModelError("An earlier try, with the challenger, ended without a word.") from None
         self._marked = True
 
     @contextmanager

@@ -17,9 +17,11 @@ from inbox_watcher.pinned_models import PinnedModels
 from scoring.challenger import Challenger
 from scoring.receipt import Receipt, read_receipt
 from scoring.registry import MODEL, VERSIONS, Pin, promote
+from tests.unit.dag_specs.in_memory_scheduler import Command
 from tests.unit.inbox_watcher.batch_steps import NAME, Drop, go_on
 from tests.unit.inbox_watcher.conftest import with_scoring
 from tests.unit.inbox_watcher.pool_in_process import PoolInProcess
+from tests.unit.inbox_watcher.test_groups import go_on as take_together
 from tests.unit.scoring.linear_model import POLICY, publish_linear
 
 RIVAL = "rival"
@@ -173,6 +175,31 @@ def test_the_log_says_once_that_files_go_without(
         admission.admit([f"{number}.csv"], [b"%d.csv" % before for before in range(number)])
     assert len(journal.open_batches()) == 3
     assert sum("without the challenger missing" in record.message for record in caplog.records) == 1
+
+
+class DiesOnce(PoolInProcess):
+    """A pool whose first job is killed as soon as it starts."""
+
+    def _score(self, command: Command) -> int:
+        self.killed = not self.runs
+        return super()._score(command)
+
+
+@pytest.mark.usefixtures("rival")
+def test_files_whose_shared_job_was_killed_go_on_without(
+    challenged: Site, layout: Layout, journal: Journal, drop: Drop
+) -> None:
+    """When the job of several small files ends without a word, none of them is tried with the challenger again."""
+    names = ["0.csv", "1.csv", "2.csv"]
+    for number, name in enumerate(names):
+        drop(name, rows=5, seed=number)
+    assert len(Admission(challenged, journal).admit(names, ())) == 3
+    take_together(challenged, journal, DiesOnce())
+    assert {(batch.state, batch.attempt) for batch in journal.latest(9)} == {(State.DONE, 2)}
+    for name in names:
+        report = read_receipt(layout.outbox / f"{name[:-4]}.receipt.json").challenger
+        assert report is not None
+        assert "ended without a word" in report.problems[0]
 
 
 def test_older_batches_still_read(pin: Pin) -> None:

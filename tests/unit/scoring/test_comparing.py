@@ -286,7 +286,7 @@ def test_a_challenger_that_ends_the_process_does_so_once(registry: Registry, pla
     ended = subprocess.run([sys.executable, "-c", script, plan], cwd=REPOSITORY, check=False, timeout=60)
     assert ended.returncode == 9
     report = finish(run)
-    assert "earlier try" in report.problems[0]
+    assert "ended without a word" in report.problems[0]
     assert read_receipt(run.target.receipt).scored == 300
 
 
