@@ -1,10 +1,13 @@
 """The challenger that a site names: pinned when a batch is claimed, checked when it is planned, never in its way."""
 
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
+from inbox_watcher.batch import Batch
+from inbox_watcher.layout import Layout
 from inbox_watcher.pinned_models import PinnedModels
 from scoring.challenger import Challenger
 from scoring.errors import LoansError
@@ -28,13 +31,15 @@ def pin_challenger(models: Path, version: str, champion: Pin) -> Challenger | No
     return Challenger(version, pin.manifest_sha256)
 
 
-def leave_out_challenger(parts: Path) -> None:
-    """Have the next try of a small file go without its challenger, which may be what ended the job that it shared.
+def leave_out_challengers(layout: Layout, batches: Iterable[Batch]) -> None:
+    """Have small files whose shared job ended without a word go on without a challenger, which may have ended it.
 
-    A job can tell of itself which chunk it died at, but not of the others on its list.
+    A job leaves word of the chunk that it died at, but not of the others on its list.
     """
-    with suppress(OSError):
-        name_part(parts, 0).comparing.touch()
+    for batch in batches:
+        if batch.suspect and batch.challenger is not None:
+            with suppress(OSError):
+                name_part(layout.batch(batch.id).parts, 0).comparing.touch()
 
 
 def check_challenger(models: PinnedModels, challenger: Challenger | None) -> Challenger | None:
