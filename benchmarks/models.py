@@ -17,6 +17,7 @@ from scoring.chunks import plan_chunks
 from scoring.contract import REFERENCE, Contract, load_contract
 from scoring.golden import seal_golden
 from scoring.model import Graph
+from scoring.policy import Band, Policy
 from scoring.reader import read_loans
 from scoring.registry import GOLDEN, MODEL, promote, publish_version
 from scoring.source import open_source
@@ -26,6 +27,18 @@ from training.generate import generate_loans
 from training.packages import package_versions
 
 TRAINING_ROWS = 100_000
+POLICY = Policy(
+    format=1,
+    base_score=600,
+    base_odds=30,
+    points_to_double=20,
+    lowest_score=300,
+    highest_score=850,
+    bands=tuple(Band(*band) for band in (("A", 620), ("B", 590), ("C", 560), ("D", 530), ("E", 300))),
+    refer_from=0.1,
+    decline_from=0.3,
+)
+"""What every version's probabilities mean: predictions hold points, band and decision."""
 
 
 def plain_logistic(contract: Contract) -> Pipeline:
@@ -86,6 +99,7 @@ def make_models(folder: Path) -> None:
             parameters={},
             training={},
             packages=package_versions(),
+            policy=POLICY,
         )
         promote(models, pin, by="benchmark", why="benchmark")
 

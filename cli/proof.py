@@ -26,7 +26,9 @@ def verify(batch: BatchArgument, site: SiteOption = DEFAULT_SITE, json: JsonOpti
     loaded = load_site(site)
     finished = find_finished(loaded, batch)
     with planned_content(finished, loaded) as content:
-        checks = verify_result(content, finished.receipt, finished.results, Layout(Path(loaded.root)).models)
+        layout = Layout(Path(loaded.root))
+        challenger = layout.batch(finished.batch.id).challenger
+        checks = verify_result(content, finished.receipt, finished.results, layout.models, challenger)
     altered = "" if finished.published_receipt_intact else f"{finished.results.receipt} is missing or was altered"
     checks.append(Check("receipt", altered))
     holds = not any(check.problem for check in checks)

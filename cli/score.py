@@ -21,6 +21,9 @@ def score(
     model: Annotated[
         str | None, typer.Option(help="A model version (default: the one in production).", metavar="VERSION")
     ] = None,
+    challenger: Annotated[
+        str | None, typer.Option(help="Compare with this version on every row.", metavar="VERSION")
+    ] = None,
     threads: Annotated[int | None, typer.Option(help="Threads (default: one per core).", min=1)] = None,
     site: SiteOption = DEFAULT_SITE,
     json: JsonOption = False,
@@ -33,9 +36,11 @@ def score(
     os.environ["POLARS_MAX_THREADS"] = str(count)
     from inbox_watcher.config import load_site
     from inbox_watcher.layout import Layout
+    from scoring.challenger import Challenger
+    from scoring.challenger_report import describe_report
     from scoring.errors import ModelError
     from scoring.registry import read_manifest, read_promotion
-    from scoring.score_file import name_results, score_file
+    from scoring.score_file import name_compared, name_results, score_file
 
     loaded = load_site(site)
     models = Layout(Path(loaded.root)).models
@@ -46,6 +51,10 @@ def score(
         if promotion is None:
             raise ModelError("No model is in production.", "`loans retrain` trains and promotes one.")
         pin = promotion.pin
+    rival = None
+    if challenger is not None:
+        _, pinned = read_manifest(models, challenger)
+        rival = Challenger(pinned.version, pinned.manifest_sha256)
     receipt = score_file(
         file,
         output,
@@ -56,6 +65,7 @@ def score(
         max_unpacked_bytes=loaded.scoring.max_unpacked_bytes,
         echo=loaded.scoring.echo,
         neutralise=loaded.scoring.neutralise_formulas,
+        challenger=rival,
     )
     if json:
         print_json(receipt)
@@ -63,3 +73,7 @@ def score(
     results = name_results(output)
     say(f"{receipt.rows_in} rows: {receipt.scored} scored, {receipt.rejected} rejected, by {receipt.model.version}.")
     say(f"Predictions: {results.predictions}\nRejects: {results.rejects}\nReceipt: {results.receipt}")
+    if receipt.challenger is not None:
+        say(describe_report(receipt.challenger))
+        if receipt.challenger.file is not None:
+            say(f"Both probabilities of each row: {name_compared(output)}")

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 from inbox_watcher.arrivals import Arrivals, Sighting, is_wanted, list_inbox
 from inbox_watcher.batch import Batch, State
+from inbox_watcher.challengers import pin_challenger
 from inbox_watcher.claim import new_batch_id
 from inbox_watcher.config import Site
 from inbox_watcher.journal import Journal
 from inbox_watcher.layout import LONGEST_NAME, SIDECAR, Layout, output_stem, revision, show_name
 from scoring.atomic import stands
+from scoring.challenger import Challenger
 from scoring.errors import ModelError, StorageError
 from scoring.plain_file import open_plain
 from scoring.registry import Pin, now, read_manifest, read_promotion
@@ -31,6 +33,7 @@ class Admission:
     def __init__(self, site: Site, journal: Journal) -> None:
         """Serve `site`; batches are journaled in `journal` before their files are touched."""
         self._layout = Layout(Path(site.root))
+        self._challenger = site.scoring.challenger
         self._journal = journal
         self._arrivals = Arrivals(site.inbox.settle_seconds, site.inbox.truncated_seconds, self._looks_cut)
         self._contract: tuple[Pin, Contract] | None = None
@@ -74,10 +77,15 @@ class Admission:
             self._told.tell("model", f"{len(ready)} file(s) wait: no model is in production; `loans retrain` makes one")
             return []
         self._told.settle("model")
+        challenger = pin_challenger(self._layout.models, self._challenger, promotion.pin)
+        if challenger is None or not challenger.problem:
+            self._told.settle("challenger")
+        else:
+            self._told.tell("challenger", f"files go without the challenger {challenger.version}: {challenger.problem}")
         batches = []
         for sighting in ready:
             try:
-                batches.append(self._open(sighting.name, promotion.pin))
+                batches.append(self._open(sighting.name, promotion.pin, challenger))
                 self._told.settle("journal")
             except (OSError, StorageError) as error:
                 self._told.tell("journal", f"a file cannot be taken in: {error}")
@@ -126,7 +134,7 @@ class Admission:
             return False
         return True
 
-    def _open(self, name: str, pin: Pin) -> Batch:
+    def _open(self, name: str, pin: Pin, challenger: Challenger | None) -> Batch:
         when = now()
         batch = Batch(
             id=new_batch_id(),
@@ -136,6 +144,7 @@ class Admission:
             updated=when,
             output=self._choose_output(name),
             model=pin,
+            challenger=challenger,
         )
         self._journal.record(batch)
         _LOG.info("%s: a file arrived", batch.id)
@@ -173,5 +182,5 @@ class _Told:
 
     def forget_absent(self, names: set[str]) -> None:
         """Forget the files of the inbox that are gone."""
-        for subject in set(self._standing) - names - {"inbox", "model", "journal"}:
+        for subject in set(self._standing) - names - {"inbox", "model", "journal", "challenger"}:
             del self._standing[subject]

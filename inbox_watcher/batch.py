@@ -5,6 +5,7 @@ from enum import StrEnum
 
 import msgspec
 
+from scoring.challenger import Challenger
 from scoring.registry import Pin
 
 
@@ -91,6 +92,8 @@ class Batch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Why it failed, or was not scored again, in words."""
     input_sha256: str = ""
     """SHA-256 of the file as it was dropped, hexadecimal; empty until it is known."""
+    challenger: Challenger | None = None
+    """The version that its rows are scored with as well, pinned at claim; None where the site named none."""
 
     @property
     def submitted_as(self) -> str:

@@ -67,6 +67,8 @@ class Scoring(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How long nothing of a batch may run before the log says why (seconds)."""
     neutralise_formulas: bool = False
     """Whether texts in the predictions that a spreadsheet would take for a formula get an apostrophe in front."""
+    challenger: str = ""
+    """A model version that each file is scored with as well, beside its results; empty: none."""
 
 
 class Training(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -236,6 +238,8 @@ state = {state}
 # Put an apostrophe before ids and echoed texts that start with = + - @, a tab or a carriage return: spreadsheet
 # programs take those for formulas. Such ids are then no longer byte for byte as sent.
 # neutralise_formulas = false
+# A model version that is compared with the one in production on every file: the receipt tells score shift and swap set.
+# challenger = ""
 
 [training]
 # Labelled files; none: every CSV in ROOT/history.

@@ -14,6 +14,7 @@ from dag_specs.event_log import create_log
 from dag_specs.jobs import JobId, Scheduler, count_places
 from dag_specs.scoring_cluster import ChunkCluster, describe_chunks, queue_items
 from inbox_watcher.batch import Batch, State, advance
+from inbox_watcher.challengers import leave_out_challengers
 from inbox_watcher.claim import new_batch_id
 from inbox_watcher.job_care import JobCare
 from inbox_watcher.job_watch import DISTRUST_SECONDS, RECONCILE_SECONDS, JobWatch
@@ -183,6 +184,7 @@ class Groups:
                 trouble = error  # this one is looked at again; the others go on
         if trouble is not None and not ended:
             raise trouble
+        leave_out_challengers(self._place.layout, ended)
         self._place.journal.record_many(ended)
         if trouble is None:
             del self._following[group]

@@ -7,6 +7,7 @@ import msgspec
 
 from dag_specs.errors import DagSpecError
 from inbox_watcher.batch import Batch, State
+from inbox_watcher.challengers import check_challenger
 from inbox_watcher.claim import claim_sidecar, move_once
 from inbox_watcher.identity import Digests, Precedence, check_sidecar, read_promised
 from inbox_watcher.layout import LONGEST_NAME, BatchLayout
@@ -104,6 +105,7 @@ class Intake:
             str(folder.parts),
             self._place.site.scoring.echo,
             self._place.site.scoring.neutralise_formulas,
+            check_challenger(self._models, batch.challenger),
         )
         write_bytes(folder.plan, msgspec.json.encode(batch_plan), "plan.plan")
         return self._place.record(

@@ -141,6 +141,11 @@ class BatchLayout:
         return self.root / "receipt.json"
 
     @property
+    def challenger(self) -> Path:
+        """Each row's probability by the champion and by the challenger, where there was one."""
+        return self.root / "challenger.csv"
+
+    @property
     def contents(self) -> tuple[Path, ...]:
         """What `scoring.content` may have made of the claimed file."""
         return (self.root / "unpacked.csv", self.root / "unwrapped.csv")

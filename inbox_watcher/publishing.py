@@ -46,7 +46,13 @@ class Publishing:
                 gather_outcomes(plan), plan.plan.rows, self._place.site.scoring.max_reject_share, folder.parts
             )
             receipt = publish_result(
-                plan, content, show_name(os.fsdecode(batch.name)), manifest, target, input_sha256=digest
+                plan,
+                content,
+                show_name(os.fsdecode(batch.name)),
+                manifest,
+                target,
+                input_sha256=digest,
+                challenger=folder.challenger,
             )
         except ProofError as error:
             return self._score_again(batch, plan, error)

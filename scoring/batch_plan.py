@@ -4,6 +4,7 @@ from pathlib import Path
 
 import msgspec
 
+from scoring.challenger import Challenger
 from scoring.chunks import Chunk, Plan
 from scoring.errors import LoansError, ProofError
 from scoring.registry import Pin
@@ -30,6 +31,8 @@ class BatchPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Further columns of the input that are echoed as text behind the predictions, where the file has them."""
     neutralise: bool = False
     """Whether texts that a spreadsheet would take for a formula get an apostrophe in front."""
+    challenger: Challenger | None = None
+    """A second version that the rows are scored with as well, beside the batch."""
 
     @property
     def echoed(self) -> tuple[str, ...]:

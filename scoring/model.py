@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from scoring.errors import ModelError, StorageError
 from scoring.golden import check_golden
+from scoring.policy import refuse_unusable
 from scoring.registry import GOLDEN, MODEL, VERSIONS, Manifest, read_manifest
+from scoring.scale import Scale
 
 INPUT = "features"
 """Name of the graph's input: float32, (rows, features), columns in the contract's order.
@@ -65,6 +67,8 @@ class Model:
     """What it is."""
     graph: Graph
     """What computes."""
+    scale: Scale | None = None
+    """What its probabilities mean; None for a version without a policy."""
 
 
 def open_model(models: Path, version: str, pinned: str | None = None, threads: int = 1) -> Model:
@@ -77,7 +81,8 @@ def open_model(models: Path, version: str, pinned: str | None = None, threads: i
     folder = models / VERSIONS / version
     graph = Graph(_read_sealed(folder, MODEL, manifest), threads, str(folder / MODEL))
     check_golden(_read_sealed(folder, GOLDEN, manifest), graph.predict, f"version {version}")
-    return Model(manifest, graph)
+    refuse_unusable(manifest.policy, manifest.contract.encoding, version)
+    return Model(manifest, graph, Scale(manifest.policy) if manifest.policy else None)
 
 
 def _read_sealed(folder: Path, name: str, manifest: Manifest) -> bytes:

@@ -6,7 +6,9 @@ from pathlib import Path
 import msgspec
 from blake3 import blake3
 
+from scoring.challenger import Tally
 from scoring.errors import ProofError
+from scoring.policy import COLUMNS
 from scoring.registry import Manifest, Pin
 
 FORMAT = 1
@@ -19,6 +21,19 @@ class Sealed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Its size (bytes)."""
     blake3: str
     """BLAKE3 of its content, hexadecimal."""
+
+
+class ChallengerPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What came of scoring a chunk with the challenger as well."""
+
+    model: Pin
+    """The challenger."""
+    problem: str = ""
+    """Why it was not compared, in words; nothing of a loan."""
+    file: Sealed | None = None
+    """Both probabilities of each row, without a header; None where it was not compared."""
+    tally: Tally | None = None
+    """What was counted; None where it was not compared."""
 
 
 class Outcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -56,6 +71,12 @@ class Outcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """When (UTC, ISO 8601)."""
     seconds: dict[str, float]
     """Wall time per stage (seconds)."""
+    decisions: dict[str, int] = {}
+    """Rows by decision; empty where the model has no policy."""
+    bands: dict[str, int] = {}
+    """Rows by band; empty where the model has no policy."""
+    challenger: ChallengerPart | None = None
+    """How the challenger fared on the same rows; None without one."""
 
 
 class PartFiles(msgspec.Struct, frozen=True):
@@ -64,13 +85,21 @@ class PartFiles(msgspec.Struct, frozen=True):
     predictions: Path
     rejects: Path
     outcome: Path
+    challenger: Path
+    """Both probabilities of each row, where there is a challenger."""
+    comparing: Path
+    """Stands while the challenger is compared."""
 
 
 def name_part(folder: Path, chunk: int) -> PartFiles:
     """Name the files of a chunk's part."""
     stem = f"{chunk:06d}"
     return PartFiles(
-        folder / f"{stem}.predictions.csv", folder / f"{stem}.rejects.csv", folder / f"{stem}.outcome.json"
+        predictions=folder / f"{stem}.predictions.csv",
+        rejects=folder / f"{stem}.rejects.csv",
+        outcome=folder / f"{stem}.outcome.json",
+        challenger=folder / f"{stem}.challenger.csv",
+        comparing=folder / f"{stem}.comparing",
     )
 
 
@@ -86,7 +115,8 @@ def seal_file(path: Path) -> Sealed:
 
 def prediction_columns(manifest: Manifest, echoed: Sequence[str] = ()) -> list[str]:
     """Name the columns of a model's predictions, in order; an echoed column never takes the name of one of ours."""
-    own = [*(column.name for column in manifest.contract.ids), "row_number", "pd", "model_version"]
+    meaning = () if manifest.policy is None else COLUMNS
+    own = [*(column.name for column in manifest.contract.ids), "row_number", "pd", *meaning, "model_version"]
     return own + [f"{name} (input)" if name in own else name for name in echoed]
 
 

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import BinaryIO
 
 import msgspec
 import numpy as np
@@ -17,38 +16,22 @@ from blake3 import blake3
 
 from scoring.atomic import write_bytes, written_atomically
 from scoring.batch_plan import BatchPlan
-from scoring.errors import ModelError, ProofError
+from scoring.comparing import Comparison
+from scoring.errors import ProofError
 from scoring.model import Model, open_model
-from scoring.part import FORMAT, Outcome, Sealed, name_part
+from scoring.part import FORMAT, Outcome, name_part
+from scoring.prediction import predict_block
 from scoring.reader import LoanBlock, read_loans
 from scoring.registry import MODEL, now
 from scoring.rejects import encode_rejects
+from scoring.scale import Census, Steps
+from scoring.sealed_writer import SealedWriter
 
 PACKAGES = ("numpy", "onnxruntime", "polars")
 """What computes: their versions belong to the proof."""
 
 FORMULA_START = r"^[=+\-@\t\r]"
 """How a text begins that a spreadsheet program takes for a formula (OWASP, CSV injection)."""
-
-
-class SealedWriter:
-    """Writes to a file and hashes what it writes."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        """Start with nothing written."""
-        self._file = file
-        self._hash = blake3()
-        self._bytes = 0
-
-    def write(self, content: bytes | memoryview) -> None:
-        """Write and hash some bytes. Raises OSError as the storage does."""
-        self._file.write(content)
-        self._hash.update(content)
-        self._bytes += len(content)
-
-    def seal(self) -> Sealed:
-        """Tell what was written."""
-        return Sealed(self._bytes, self._hash.hexdigest())
 
 
 class Stopwatch:
@@ -84,15 +67,19 @@ def score_chunk(
     watch = Stopwatch()
     started = now()
     chunk = batch.chunk(number)
+    opener = opener or open_model
     with watch.stage("open model"):
-        model = (opener or open_model)(Path(batch.models), batch.model.version, batch.model.manifest_sha256, threads)
+        model = opener(Path(batch.models), batch.model.version, batch.model.manifest_sha256, threads)
     contract = model.manifest.contract
     files = name_part(Path(batch.parts), number)
     read, scored, rejected = blake3(), 0, 0
+    census = Census(model.scale)
     with (
         written_atomically(files.predictions, "part.predictions") as predictions_file,
         written_atomically(files.rejects, "part.rejects") as rejects_file,
+        Comparison(batch, number) as comparison,
     ):
+        comparison.begin(model, opener, threads)
         predictions, rejects = SealedWriter(predictions_file), SealedWriter(rejects_file)
         blocks = read_loans(batch.plan.source, chunk, contract, echo=batch.echoed, on_bytes=read.update)
         while True:
@@ -102,12 +89,14 @@ def score_chunk(
                 break
             with watch.stage("predict"):
                 probabilities = predict_block(model, block)
+                steps = census.place(probabilities)
             with watch.stage("write"):
                 lines = encode_predictions(
-                    block, probabilities, model, batch.plan.source.encoding, neutralise=batch.neutralise
+                    block, probabilities, model, batch.plan.source.encoding, steps=steps, neutralise=batch.neutralise
                 )
                 predictions.write(lines)
                 rejects.write(encode_rejects(block.rejects, batch.plan.source.encoding))
+            comparison.add(block, probabilities, steps)
             scored += len(block.rows)
             rejected += len(block.rejects)
         if read.hexdigest() != chunk.blake3:
@@ -115,6 +104,7 @@ def score_chunk(
                 f"Chunk {number} holds other bytes than planned: BLAKE3 {read.hexdigest()}, planned {chunk.blake3}.",
                 "The input was changed after it was claimed, or the storage gave wrong bytes; send the file again.",
             )
+        challenger = comparison.end()
     outcome = Outcome(
         format=FORMAT,
         batch=batch.batch,
@@ -132,21 +122,12 @@ def score_chunk(
         packages={name: version(name) for name in PACKAGES},
         started=started,
         seconds=watch.rounded(),
+        decisions=census.decisions,
+        bands=census.bands,
+        challenger=challenger,
     )
     write_bytes(files.outcome, msgspec.json.encode(outcome), "part.outcome")
     return outcome
-
-
-def predict_block(model: Model, block: LoanBlock) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
-    """Give the probability of default of each accepted row, (rows,) float32. Raises ModelError for one that is none."""
-    probabilities = model.graph.predict(block.values.features)
-    # A NaN fails both comparisons.
-    if len(probabilities) and not (probabilities.min() >= 0 and probabilities.max() <= 1):
-        raise ModelError(
-            f"Model version {model.manifest.version} gave something that is not a probability.",
-            "Promote another version, and report this one to the model's owner.",
-        )
-    return probabilities
 
 
 def encode_predictions(
@@ -155,9 +136,12 @@ def encode_predictions(
     model: Model,
     encoding: str,
     *,
+    steps: Steps | None = None,
     neutralise: bool = False,
 ) -> bytes | memoryview:
     """Write a block's predictions as CSV lines without a header; `pd` as the shortest exact float32.
+
+    `steps` are those of the probabilities on the model's scale, where it has one.
 
     Ids and echoed texts stand verbatim, or, with `neutralise`, behind an apostrophe where a spreadsheet would take
     them for a formula.
@@ -165,8 +149,10 @@ def encode_predictions(
     frame = block.values.ids.with_columns(
         pl.Series("row_number", block.rows),
         pl.Series("pd", probabilities),
-        pl.lit(model.manifest.version).alias("model_version"),
     )
+    if model.scale is not None and steps is not None:
+        frame = frame.hstack(model.scale.explain(steps))
+    frame = frame.with_columns(pl.lit(model.manifest.version).alias("model_version"))
     if block.values.echo.width:
         # An echoed column may have the name of one of ours; names are not written here.
         frame = frame.hstack(block.values.echo.rename(lambda name: f"echo {name}"))
@@ -176,7 +162,8 @@ def encode_predictions(
         frame = frame.with_columns(pl.when(starts).then("'" + pl.col(texts)).otherwise(pl.col(texts)).name.keep())
     lines = io.BytesIO()
     # Where no field of the input held a quote and fields are comma-separated, no id can need one.
-    frame.write_csv(lines, include_header=False, quote_style="never" if block.bare else "necessary")
+    bare = block.bare and (model.scale is None or model.scale.bare)
+    frame.write_csv(lines, include_header=False, quote_style="never" if bare else "necessary")
     if encoding == "utf-8":
         return lines.getbuffer()
     return lines.getvalue().decode().encode(encoding)

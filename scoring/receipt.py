@@ -1,16 +1,19 @@
 """The receipt of a published file: what came in, what went out, by which model, where and when; sealed by hashes."""
 
 import hashlib
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import msgspec
 
 from scoring.atomic import write_bytes, written_atomically
 from scoring.batch_plan import BatchPlan
+from scoring.challenger_report import ChallengerReport, report_challenger
 from scoring.errors import ProofError
 from scoring.merge import gather_outcomes, join_files
 from scoring.part import Outcome, Sealed, name_part, prediction_columns
+from scoring.policy import DECISIONS
 from scoring.registry import MODEL, Manifest, Pin, now
 from scoring.rejects import HEADER
 
@@ -85,6 +88,12 @@ class Receipt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """When (UTC, ISO 8601)."""
     input_sha256: str = ""
     """SHA-256 of the file as it was dropped, hexadecimal; empty where nothing was dropped (`loans score`)."""
+    decisions: dict[str, int] = {}
+    """Rows by decision; empty where the model has no policy."""
+    bands: dict[str, int] = {}
+    """Rows by band, from the highest points to the lowest; empty where the model has no policy."""
+    challenger: ChallengerReport | None = None
+    """How the challenger fared on the same rows; None without one."""
 
 
 class Published(msgspec.Struct, frozen=True):
@@ -96,12 +105,20 @@ class Published(msgspec.Struct, frozen=True):
 
 
 def publish_result(
-    batch: BatchPlan, plan_bytes: bytes, name: str, manifest: Manifest, target: Published, *, input_sha256: str = ""
+    batch: BatchPlan,
+    plan_bytes: bytes,
+    name: str,
+    manifest: Manifest,
+    target: Published,
+    *,
+    input_sha256: str = "",
+    challenger: Path | None = None,
 ) -> Receipt:
     """Merge a batch's parts and publish rejects, receipt and, last and by one rename, predictions.
 
-    `manifest` is that of the pinned model. Whoever sees the predictions sees a complete set. Raises ProofError
-    when the parts do not make up the plan, OSError as the storage does; no predictions appear then.
+    `manifest` is that of the pinned model; `challenger` is where both probabilities of each row go when the batch has
+    a challenger. Whoever sees the predictions sees a complete set. Raises ProofError when the parts do not make up the
+    plan, OSError as the storage does; no predictions appear then.
     """
     outcomes = gather_outcomes(batch)
     parts = [name_part(Path(batch.parts), outcome.chunk) for outcome in outcomes]
@@ -118,7 +135,10 @@ def publish_result(
                 HEADER,
                 rejects_file,
             )
-        receipt = _write_receipt(batch, plan_bytes, name, manifest, outcomes, predictions, rejects, input_sha256)
+        receipt = msgspec.structs.replace(
+            _write_receipt(batch, plan_bytes, name, manifest, outcomes, predictions, rejects, input_sha256),
+            challenger=report_challenger(batch, outcomes, challenger),
+        )
         content = msgspec.json.format(msgspec.json.encode(receipt), indent=1) + b"\n"
         write_bytes(target.receipt, content, "publish.receipt")
     return receipt
@@ -139,6 +159,7 @@ def _write_receipt(
     rejects: Sealed,
     input_sha256: str,
 ) -> Receipt:
+    policy = manifest.policy
     packages: dict[str, set[str]] = {}
     for outcome in outcomes:
         for package, version in outcome.packages.items():
@@ -178,7 +199,17 @@ def _write_receipt(
         ],
         published=now(),
         input_sha256=input_sha256,
+        decisions={} if policy is None else _add_up((outcome.decisions for outcome in outcomes), DECISIONS),
+        bands={} if policy is None else _add_up((outcome.bands for outcome in outcomes), policy.band_names),
     )
+
+
+def _add_up(counts: Iterable[dict[str, int]], names: Sequence[str]) -> dict[str, int]:
+    """Add up rows by name, in the order of the names; those that no chunk tells of are 0."""
+    total: Counter[str] = Counter()
+    for each in counts:
+        total.update(each)
+    return {name: total[name] for name in names}
 
 
 def read_receipt(path: Path) -> Receipt:

@@ -25,7 +25,7 @@ from scoring.atomic import sync_folder, write_bytes
 from scoring.contract import Contract
 from scoring.errors import ModelError, StorageError
 from scoring.graph_audit import audit_graph
-from scoring.policy import Policy
+from scoring.policy import Policy, refuse_unusable
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -128,13 +128,14 @@ def publish_version(
     """Publish a version under `models`; it appears complete, by one rename, and is never changed afterwards.
 
     `files` maps names to contents (bytes) and must hold `model.onnx` and `golden.json`. Raises ModelError when they are
-    missing, the version exists, or the graph is one that `audit_graph` refuses.
+    missing, the version exists, the policy cannot be used, or the graph is one that `audit_graph` refuses.
     """
     _check_name(version)
     lacking = {MODEL, GOLDEN} - files.keys()
     if lacking:
         raise ModelError(f"Version {version} cannot be published without {', '.join(sorted(lacking))}.")
     audit_graph(files[MODEL], version)
+    refuse_unusable(policy, contract.encoding, version)
     home = models / VERSIONS
     home.mkdir(parents=True, exist_ok=True)
     temporary = home / f".{secrets.token_hex(8)}.tmp"

@@ -8,6 +8,7 @@ import msgspec
 
 from scoring.atomic import write_bytes
 from scoring.batch_plan import FORMAT, BatchPlan
+from scoring.challenger import Challenger
 from scoring.chunks import plan_chunks
 from scoring.content import prepare_content
 from scoring.errors import FileRefusedError
@@ -21,8 +22,17 @@ from scoring.tail import refuse_cut
 
 def name_results(output: Path) -> Published:
     """Name the results of `loans score FILE -o OUT`: OUT itself, and the others beside it."""
-    stem = output.name.removesuffix(".csv").removesuffix(".predictions")
+    stem = _stem(output)
     return Published(output, output.with_name(f"{stem}.rejects.csv"), output.with_name(f"{stem}.receipt.json"))
+
+
+def name_compared(output: Path) -> Path:
+    """Name the file of both probabilities of `loans score FILE -o OUT --challenger VERSION`."""
+    return output.with_name(f"{_stem(output)}.challenger.csv")
+
+
+def _stem(output: Path) -> str:
+    return output.name.removesuffix(".csv").removesuffix(".predictions")
 
 
 def score_file(
@@ -36,8 +46,9 @@ def score_file(
     max_unpacked_bytes: int = 1 << 40,
     echo: tuple[str, ...] = (),
     neutralise: bool = False,
+    challenger: Challenger | None = None,
 ) -> Receipt:
-    """Score `path` into `output`, with rejects and a receipt beside it.
+    """Score `path` into `output`, with rejects and a receipt beside it, and with a challenger both probabilities too.
 
     A file of which more than `max_reject_share` (0 to 1) is rejected is refused; its rejects appear all the same.
     Raises FileRefusedError, ModelError or ProofError with the reason in words; no predictions appear then.
@@ -45,7 +56,9 @@ def score_file(
     manifest, _ = read_manifest(models, model.version, model.manifest_sha256)
     path = path.resolve()
     results = name_results(output)
-    if path in (results.predictions.resolve(), results.rejects.resolve(), results.receipt.resolve()):
+    compared = name_compared(output)
+    targets = [results.predictions, results.rejects, results.receipt, *([compared] if challenger else [])]
+    if path in [target.resolve() for target in targets]:
         raise FileRefusedError("same_file", f"{path} would be overwritten by its own results.", "Name another -o.")
     parts = Path(tempfile.mkdtemp(prefix=".loans-", dir=output.resolve().parent))
     try:
@@ -53,7 +66,7 @@ def score_file(
         source = open_source(content_path, manifest.contract)
         refuse_cut(content_path, manifest.contract)
         plan = plan_chunks(source, max(source.bytes, 1))
-        batch = BatchPlan(FORMAT, "local", plan, str(models), model, str(parts), echo, neutralise)
+        batch = BatchPlan(FORMAT, "local", plan, str(models), model, str(parts), echo, neutralise, challenger)
         content = msgspec.json.encode(batch)
         write_bytes(parts / "plan.json", content)
         outcomes = [score_chunk(batch, chunk.number, threads=threads) for chunk in plan.chunks]
@@ -62,6 +75,6 @@ def score_file(
         except FileRefusedError:
             publish_rejects(outcomes, parts, results.rejects)
             raise
-        return publish_result(batch, content, path.name, manifest, results)
+        return publish_result(batch, content, path.name, manifest, results, challenger=compared)
     finally:
         shutil.rmtree(parts, ignore_errors=True)

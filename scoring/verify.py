@@ -5,6 +5,7 @@ prediction (same row number, same ids) or the next reject (same row number, same
 """
 
 import csv
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +13,10 @@ from typing import BinaryIO
 
 from blake3 import blake3
 
-from scoring.contract import Contract
 from scoring.errors import ModelError, ProofError
-from scoring.part import Sealed, seal_file
+from scoring.part import Sealed, prediction_columns, seal_file
 from scoring.receipt import Published, Receipt
-from scoring.registry import find_damage, read_manifest
+from scoring.registry import Manifest, find_damage, read_manifest
 
 _FIELD_LIMIT = 1 << 31
 _BLOCK = 1 << 20
@@ -32,9 +32,12 @@ class Check:
     """What is wrong; empty when it holds."""
 
 
-def verify_result(content: Path, receipt: Receipt, results: Published, models: Path) -> list[Check]:
+def verify_result(
+    content: Path, receipt: Receipt, results: Published, models: Path, challenger: Path | None = None
+) -> list[Check]:
     """Check everything that a receipt says; `content` is the input as it was planned (a .csv.gz unpacked).
 
+    `challenger` is where the file of both probabilities was left; where it was cleared away nothing is said of it.
     Raises OSError as the storage does.
     """
     checks = [
@@ -44,13 +47,16 @@ def verify_result(content: Path, receipt: Receipt, results: Published, models: P
         _check_sums(receipt),
         _check_parts(receipt, results),
     ]
+    if receipt.challenger is not None and receipt.challenger.file is not None and challenger and challenger.exists():
+        checks.append(_check_seal("challenger", challenger, receipt.challenger.file))
     try:
         manifest, _ = read_manifest(models, receipt.model.version, receipt.model.manifest_sha256)
     except ModelError as error:
         return [*checks, Check("model", error.what)]
     checks.append(Check("model", "; ".join(find_damage(models, manifest))))
+    found: Counter[tuple[str, str]] = Counter()
     try:
-        rows = _account(content, receipt, results, manifest.contract)
+        rows = _account(content, receipt, results, manifest, found)
         problem = "" if rows == receipt.rows_in else f"{rows} records were counted, the receipt says {receipt.rows_in}"
     except ProofError as error:
         problem = error.what
@@ -58,7 +64,10 @@ def verify_result(content: Path, receipt: Receipt, results: Published, models: P
         problem = f"{error.filename} is missing"
     except (csv.Error, ValueError, IndexError, StopIteration) as error:
         problem = f"the files do not read as a result: {type(error).__name__}"
-    return [*checks, Check("every record once, in order", problem)]
+    checks.append(Check("every record once, in order", problem))
+    if manifest.policy is not None:
+        checks.append(_check_counts(receipt, found))
+    return checks
 
 
 def _check_seal(what: str, path: Path, seal: Sealed) -> Check:
@@ -89,6 +98,21 @@ def _check_sums(receipt: Receipt) -> Check:
     return Check("rows in = scored + rejected, part by part", "; ".join(problems))
 
 
+def _check_counts(receipt: Receipt, found: Counter[tuple[str, str]]) -> Check:
+    """Compare rows by band and decision, as they were found in the predictions, with what the receipt counts."""
+    problems = []
+    for place, (what, told) in enumerate((("band", receipt.bands), ("decision", receipt.decisions))):
+        counted: Counter[str] = Counter()
+        for pair, rows in found.items():
+            counted[pair[place]] += rows
+        problems += [
+            f"{what} {name} stands in {counted[name]} rows, the receipt says {told.get(name, 0)}"
+            for name in sorted(counted.keys() | told.keys())
+            if counted[name] != told.get(name, 0)
+        ]
+    return Check("rows by band and decision", "; ".join(problems))
+
+
 def _check_parts(receipt: Receipt, results: Published) -> Check:
     """Find each part's bytes in the published files by their hashes."""
     problems = []
@@ -113,13 +137,18 @@ def _hash_next(file: BinaryIO, size: int) -> str:
     return found.hexdigest()
 
 
-def _account(content: Path, receipt: Receipt, results: Published, contract: Contract) -> int:
+def _account(
+    content: Path, receipt: Receipt, results: Published, manifest: Manifest, found: Counter[tuple[str, str]]
+) -> int:
     """Go through input, predictions and rejects side by side; give the number of records.
 
+    Rows by band and decision are added to `found`, where the model has a policy.
     Raises ProofError at the first record that is not accounted for.
     """
     csv.field_size_limit(_FIELD_LIMIT)
-    places = [receipt.header.index(column.name) for column in contract.ids]
+    places = [receipt.header.index(column.name) for column in manifest.contract.ids]
+    columns = prediction_columns(manifest)
+    meaning = None if manifest.policy is None else (columns.index("band"), columns.index("decision"))
     decoding = {"encoding": receipt.encoding, "errors": "surrogateescape", "newline": ""}
     with (
         content.open("rb") as file,
@@ -141,6 +170,8 @@ def _account(content: Path, receipt: Receipt, results: Published, contract: Cont
                 record = _next_record(file, receipt)
                 if len(record) != len(receipt.header) or [record[place] for place in places] != prediction[:width]:
                     raise ProofError(f"the prediction of row {row} has other ids than record {row} of the input")
+                if meaning is not None:
+                    found[prediction[meaning[0]], prediction[meaning[1]]] += 1
                 prediction = next(predictions, None)
             else:
                 raise ProofError(f"row {row} is neither among the predictions nor among the rejects")

@@ -115,8 +115,9 @@ def running(live: LiveSite) -> Iterator[Daemon]:
 
 
 @contextmanager
-def made_site(pool: PoolStatus, trained: TrainedSite, chunk_bytes: int) -> Iterator[LiveSite]:
-    """Make a site with `loans init`, with a copy of the trained registry, and leave nothing of it behind."""
+def made_site(pool: PoolStatus, trained: TrainedSite | Path, chunk_bytes: int) -> Iterator[LiveSite]:
+    """Make a site with `loans init`, with a copy of a trained or other registry, and leave nothing of it behind."""
+    models = trained if isinstance(trained, Path) else trained.models
     folder = Path(tempfile.mkdtemp(prefix="loans-test-site-", dir="/var/tmp"))
     try:
         file, root = folder / "loans.toml", folder / "shared storage é"
@@ -133,7 +134,7 @@ def made_site(pool: PoolStatus, trained: TrainedSite, chunk_bytes: int) -> Itera
             assert shown in text
             text = text.replace(shown, wanted)
         file.write_text(text)
-        shutil.copytree(trained.models, root / "models", dirs_exist_ok=True)
+        shutil.copytree(models, root / "models", dirs_exist_ok=True)
         yield LiveSite(file, load_site(file))
     finally:
         shutil.rmtree(folder)

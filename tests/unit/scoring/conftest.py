@@ -3,6 +3,7 @@
 import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import msgspec
@@ -12,6 +13,7 @@ from hypothesis import HealthCheck, settings
 from scoring.batch_plan import FORMAT, BatchPlan
 from scoring.chunks import plan_chunks
 from scoring.contract import REFERENCE, Contract, load_contract
+from scoring.model import open_model
 from scoring.pipeline import score_chunk
 from scoring.receipt import Published, Receipt, publish_result
 from scoring.registry import Pin, read_manifest
@@ -47,19 +49,20 @@ class Run:
     batch: BatchPlan
     target: Published
 
-    def score(self) -> None:
-        """Score every chunk here."""
+    def score(self, *, open_once: bool = False) -> None:
+        """Score every chunk here; `open_once`: as a process does that scores many."""
+        opener = lru_cache(open_model) if open_once else open_model
         for chunk in self.batch.plan.chunks:
-            score_chunk(self.batch, chunk.number, threads=1)
+            score_chunk(self.batch, chunk.number, threads=1, opener=opener)
 
     def publish(self) -> Receipt:
         """Merge the parts and publish."""
         manifest, _ = read_manifest(Path(self.batch.models), self.batch.model.version)
         return publish_result(self.batch, msgspec.json.encode(self.batch), "loans.csv", manifest, self.target)
 
-    def score_and_publish(self) -> tuple[bytes, bytes, Receipt]:
+    def score_and_publish(self, *, open_once: bool = False) -> tuple[bytes, bytes, Receipt]:
         """Do it all; give predictions, rejects and the receipt."""
-        self.score()
+        self.score(open_once=open_once)
         receipt = self.publish()
         return self.target.predictions.read_bytes(), self.target.rejects.read_bytes(), receipt
 

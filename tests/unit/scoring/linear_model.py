@@ -10,14 +10,29 @@ from onnx import TensorProto, helper, numpy_helper
 from scoring.contract import REFERENCE, Contract, load_contract
 from scoring.golden import seal_golden
 from scoring.model import INPUT, OUTPUT, Graph
+from scoring.policy import Band, Policy
 from scoring.registry import GOLDEN, MODEL, Pin, promote, publish_version
 
 VERSION = "20260101-000000-linear"
 
 
-def linear_graph(features: int) -> bytes:
+POLICY = Policy(
+    format=1,
+    base_score=600,
+    base_odds=1,
+    points_to_double=20,
+    lowest_score=300,
+    highest_score=850,
+    bands=(Band("A", 610), Band("B", 600), Band("C", 590), Band("D", 300)),
+    refer_from=0.45,
+    decline_from=0.55,
+)
+"""What the hand-made model's probabilities mean: they lie around one half."""
+
+
+def linear_graph(features: int, slope: float = 1) -> bytes:
     """Give pd = sigmoid(x · w), missing values as 0, with weights that keep the reference loans in (0, 1)."""
-    weights = np.linspace(-1, 1, features, dtype=np.float32).reshape(features, 1) / np.float32(1e4)
+    weights = np.linspace(-1, 1, features, dtype=np.float32).reshape(features, 1) / np.float32(1e4) * np.float32(slope)
     nodes = [
         helper.make_node("IsNaN", [INPUT], ["missing"]),
         helper.make_node("Where", ["missing", "zero", INPUT], ["known"]),
@@ -43,13 +58,21 @@ def _golden_rows(features: int) -> NDArray[np.float32]:
     return rows
 
 
-def publish_linear(models: Path, contract: Contract | None = None) -> Pin:
-    """Publish and promote the model under `models`."""
+def publish_linear(
+    models: Path,
+    contract: Contract | None = None,
+    *,
+    version: str = VERSION,
+    policy: Policy | None = None,
+    slope: float = 1,
+    promoted: bool = True,
+) -> Pin:
+    """Publish the model under `models`, and promote it where asked for; `slope` makes another one of it."""
     contract = contract or load_contract(REFERENCE)
-    graph = linear_graph(len(contract.features))
+    graph = linear_graph(len(contract.features), slope)
     pin = publish_version(
         models,
-        version=VERSION,
+        version=version,
         candidate="linear",
         contract=contract,
         files={
@@ -60,6 +83,8 @@ def publish_linear(models: Path, contract: Contract | None = None) -> Pin:
         parameters={},
         training={},
         packages={},
+        policy=policy,
     )
-    promote(models, pin, by="test", why="test")
+    if promoted:
+        promote(models, pin, by="test", why="test")
     return pin
