@@ -3,6 +3,7 @@
 import re
 from enum import StrEnum
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -10,9 +11,14 @@ from scoring.atomic import write_bytes
 from scoring.chunks import Chunk
 from scoring.contract import Contract, find_problems
 from scoring.errors import LoansError, StorageError
+from scoring.policy import Band
 from training.run_folder import RunFolder
 
-FORMAT = 1
+FORMAT = 2
+
+BANDS: Final = (Band("A", 620), Band("B", 580), Band("C", 540), Band("D", 500), Band("E", 300))
+"""With the default points: A up to a probability of default of 1 %, B 3.8 %, C 13.8 %, D 39 %."""
+
 _RUN_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,49}")
 _CANDIDATE = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
@@ -26,6 +32,40 @@ class PromoteMode(StrEnum):
     """It stays in the registry; a person may promote it."""
     FORCE = "force"
     """It goes into production whatever stands there."""
+
+
+class Gates(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a candidate must reach before it replaces a champion."""
+
+    margin_auc: float = 0.001
+    """AUC that it must gain on the champion."""
+    min_auc: float = 0.70
+    """Least AUC on the held-out loans."""
+    max_ece: float = 0.03
+    """Largest expected calibration error on the held-out loans."""
+
+
+class PolicySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the lender wants a probability of default to mean; with the threshold it becomes a `Policy`."""
+
+    base_score: float = 600.0
+    """Points at the base odds."""
+    base_odds: float = 50.0
+    """Odds of repayment to default, to 1, at the base score."""
+    points_to_double: float = 20.0
+    """Points that double the odds."""
+    lowest_score: int = 300
+    """Points are never fewer."""
+    highest_score: int = 900
+    """Points are never more."""
+    bands: tuple[Band, ...] = BANDS
+    """From the highest points to the lowest; the last one begins at `lowest_score`."""
+    refer_share: float = 0.5
+    """Where `refer_from` is 0: the share of `decline_from` from which a person looks at a loan (0 to 1)."""
+    refer_from: float = 0.0
+    """Probability of default from which a person looks at a loan; 0: by `refer_share`."""
+    decline_from: float = 0.0
+    """Probability of default from which a loan is declined; 0: the winner's threshold."""
 
 
 class Shard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -57,15 +97,31 @@ class RunRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     shards: tuple[Shard, ...]
     """How they are divided among nodes, in order."""
     candidates: tuple[str, ...]
-    """Names of the candidates to train, each on its own node."""
+    """Names of the candidates to train."""
+    parameter_sets: dict[str, tuple[dict[str, float], ...]] = {}
+    """By candidate, every set of parameters that is tried, complete; a blend has none."""
     promote: PromoteMode = PromoteMode.AUTO
     """What becomes of the best."""
     seed: int = 0
     """Of everything that is drawn: the split and whatever a candidate draws."""
     held_out: float = 0.2
-    """Share of the loans that is never fitted on."""
+    """Share of the loans that is never fitted on, about."""
+    folds: int = 3
+    """Parts of the other loans, of which each parameter set is fitted on all but one."""
     threads: int = 1
     """Threads (and CPUs) of each node."""
+    max_running: int = 0
+    """Fits that run at a time; 0: as many as there are slots."""
+    min_rows_per_second: float = 0.0
+    """Rows a second, CSV to CSV on one core, that the winner must score; 0: any."""
+    gates: Gates = Gates()
+    """What the winner must reach before it replaces a champion."""
+    cost_of_bad: float = 0.0
+    """What a loan costs that was accepted and defaults; with `cost_of_lost_good` 0 as well, F1 sets the threshold."""
+    cost_of_lost_good: float = 0.0
+    """What a loan costs that was declined and would have been repaid, in the same unit."""
+    policy: PolicySettings = PolicySettings()
+    """What a probability means to the lender."""
 
     @property
     def layout(self) -> RunFolder:
