@@ -13,7 +13,7 @@ from training.calibration import Calibration, choose_calibration, choose_thresho
 from training.findings import FoldFit, ParameterSet, Validation
 from training.fit import read_predictions
 from training.labelled_loans import LabelledLoans
-from training.metrics import expected_calibration_error
+from training.metrics import measure
 from training.outcome import read_details
 from training.request import RunRequest
 from training.run_folder import fit_node
@@ -62,18 +62,17 @@ def choose(
     chosen: int,
 ) -> Choice:
     """Choose calibration and threshold by out-of-fold probabilities, (loans,), and measure them on these."""
-    from sklearn.metrics import f1_score, log_loss, roc_auc_score
-
     calibration = choose_calibration(foretold, loans.labels)
     default = calibration.apply(foretold)
     threshold = choose_threshold(
         default, loans.labels, cost_of_bad=request.cost_of_bad, cost_of_lost_good=request.cost_of_lost_good
     )
+    shown = measure(default, loans.labels, threshold)
     validation = Validation(
-        auc=float(roc_auc_score(loans.labels, foretold)),
-        log_loss=float(log_loss(loans.labels, default)),
-        ece=expected_calibration_error(default, loans.labels),
-        f1=float(f1_score(loans.labels, default >= threshold, zero_division=0.0)),
+        auc=shown.auc,
+        log_loss=shown.log_loss,
+        ece=shown.ece,
+        f1=shown.f1,
         threshold=threshold,
         calibration=calibration.kind,
         tried=tried,

@@ -131,8 +131,6 @@ class RunRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def request_problems(request: RunRequest) -> list[str]:
     """List everything that makes a run impossible, in words; an empty list means that it can start."""
-    from training.candidates import CANDIDATES
-
     problems = [f"contract: {problem}" for problem in find_problems(request.contract)]
     if request.contract.target is None:
         problems.append("the contract names no target, so that nothing can be learnt")
@@ -140,13 +138,7 @@ def request_problems(request: RunRequest) -> list[str]:
         problems.append(f"{request.run_id!r} is not the name of a run (letters, digits, - and _)")
     if not request.history or not request.shards:
         problems.append("there is no history to learn from")
-    if not request.candidates:
-        problems.append("there is no candidate to train")
-    if len(set(request.candidates)) != len(request.candidates):
-        problems.append("a candidate is named twice")
-    unknown = sorted(name for name in request.candidates if name not in CANDIDATES or not _CANDIDATE.fullmatch(name))
-    if unknown:
-        problems.append(f"no such candidate: {', '.join(unknown)} (there are {', '.join(CANDIDATES)})")
+    problems += _search_problems(request)
     if not 0 < request.held_out < 1:
         problems.append(f"the held-out share is {request.held_out}, it must lie between 0 and 1")
     if request.threads < 1:
@@ -158,6 +150,32 @@ def request_problems(request: RunRequest) -> list[str]:
         problems.append("a path is not absolute")
     if any(not _is_text(path) for path in paths):
         problems.append("the name of a file or folder is not valid UTF-8")
+    return problems
+
+
+def _search_problems(request: RunRequest) -> list[str]:
+    from training.blend import BLEND
+    from training.folds import FEWEST_FOLDS, MOST_FOLDS
+    from training.grid import known_candidates
+
+    problems = []
+    if not request.candidates:
+        problems.append("there is no candidate to train")
+    if len(set(request.candidates)) != len(request.candidates):
+        problems.append("a candidate is named twice")
+    known = known_candidates()
+    unknown = sorted(name for name in request.candidates if name not in known or not _CANDIDATE.fullmatch(name))
+    if unknown:
+        problems.append(f"no such candidate: {', '.join(unknown)} (there are {', '.join(known)})")
+    if BLEND in request.candidates and len(set(request.candidates)) < 3:
+        problems.append(f"candidate {BLEND} needs two others at least")
+    bare = [name for name in request.candidates if name != BLEND and not request.parameter_sets.get(name)]
+    if bare:
+        problems.append(f"no parameters to try for {', '.join(bare)}")
+    if not FEWEST_FOLDS <= request.folds <= MOST_FOLDS:
+        problems.append(f"there are {request.folds} folds, it must be {FEWEST_FOLDS} to {MOST_FOLDS}")
+    if request.max_running < 0:
+        problems.append(f"{request.max_running} fits at a time cannot run")
     return problems
 
 
