@@ -186,6 +186,7 @@ def _follow(
     for progress in board.standing:
         figures.expect(progress)
     turn: EventKind | None = None
+    code: int | None = None
     while True:
         # DAGMan's log is read first: what the nodes told before its end is then read in the same round.
         for event in dagman_events.read().events:
