@@ -118,7 +118,9 @@ def find_attempt(request: RunRequest, scheduler: Scheduler, local_logs: Path) ->
     cluster = scheduler.find_dag(request.run_id)
     if cluster is None:
         return None
-    if any(job.in_queue and job.state is JobState.HELD for job in scheduler.job_states([cluster], left_since=time.time())):
+    if any(
+        job.in_queue and job.state is JobState.HELD for job in scheduler.job_states([cluster], left_since=time.time())
+    ):
         scheduler.release([JobId(cluster)], "the training run was resumed")
     number = count_attempts(request.layout)
     nodes_log, dagman_log = _logs(local_logs, request.run_id, number)

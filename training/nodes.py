@@ -137,7 +137,9 @@ def _train(request: RunRequest, candidate: str, history: float) -> Node:
         train_node(candidate),
         "train",
         arguments=("--candidate", candidate, *paths),
-        parents=tuple(fit_node(candidate, parameter_set, fold) for parameter_set in sets for fold in range(request.folds)),
+        parents=tuple(
+            fit_node(candidate, parameter_set, fold) for parameter_set in sets for fold in range(request.folds)
+        ),
         memory=_fit_memory(request, history),
         cost=1.5 * FIT_COST.get(candidate, 1.0),
     )

@@ -40,9 +40,7 @@ def read_fits(request: RunRequest, candidate: str) -> list[list[FoldFit]]:
     ]
 
 
-def gather_predictions(
-    request: RunRequest, fits: Sequence[FoldFit], drawn: NDArray[np.intp]
-) -> NDArray[np.float64]:
+def gather_predictions(request: RunRequest, fits: Sequence[FoldFit], drawn: NDArray[np.intp]) -> NDArray[np.float64]:
     """Put the folds of one parameter set together: probabilities in the order of the train side, (loans,).
 
     `drawn` is the fold of each loan. Raises ProofError when a fold's probabilities are not those that its fit wrote.

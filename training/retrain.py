@@ -127,9 +127,7 @@ def start(order: RetrainOrder, scheduler: Scheduler) -> Run:
         nodes = plan_nodes(request)
         check_places(nodes, slots)
         with only_one(order.local_logs, request.run_id):
-            attempt = begin_attempt(
-                request, nodes, (), scheduler, python=order.python, local_logs=order.local_logs
-            )
+            attempt = begin_attempt(request, nodes, (), scheduler, python=order.python, local_logs=order.local_logs)
     return Run(
         request=request,
         nodes=nodes,

@@ -41,10 +41,7 @@ def train_blend(options: argparse.Namespace) -> Fitted:
         raise ProofError("The members of the blend were not fitted on the same loans.", "Start the training run again.")
     drawn = draw_folds(loans.features, loans.labels, request.folds, request.seed)
     foretold = np.stack(
-        [
-            gather_predictions(request, read_fits(request, name)[fitted[name].validation.chosen], drawn)
-            for name in names
-        ]
+        [gather_predictions(request, read_fits(request, name)[fitted[name].validation.chosen], drawn) for name in names]
     )
     began = time.perf_counter()
     weights = find_weights(foretold, loans.labels)
