@@ -185,8 +185,8 @@ def _follow(
     node_events, dagman_events = EventLog(attempt.nodes_log), EventLog(attempt.dagman_log)
     figures = _Figures(layout, board, on_progress)
     queue = _Queue(scheduler, attempt.cluster)
-    for progress in board.standing:
-        figures.expect(progress)
+    for standing in board.standing:
+        figures.expect(standing)
     turn: EventKind | None = None
     code: int | None = None
     while True:

@@ -60,7 +60,7 @@ def choose(
     chosen: int,
 ) -> Choice:
     """Choose calibration and threshold by out-of-fold probabilities, (loans,), and measure them on these."""
-    calibration = choose_calibration(foretold, loans.labels)
+    calibration = choose_calibration(foretold, loans.labels, request.seed)
     default = calibration.apply(foretold)
     threshold = choose_threshold(
         default, loans.labels, cost_of_bad=request.cost_of_bad, cost_of_lost_good=request.cost_of_lost_good

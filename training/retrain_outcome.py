@@ -66,16 +66,13 @@ def _patiently(folder: Path, read: Callable[[], Value]) -> Value:
 
 def read_auc(path: Path) -> float | None:
     """Read what a node measured: AUC on a fold, out of fold or on the held-out loans; None when there is none (yet)."""
+    details: Any
     try:
         details = read_outcome(path, Any).details
     except StorageError:
         return None
-    if not isinstance(details, dict):
-        return None
-    for part in (details, details.get("validation"), details.get("metrics")):
-        if isinstance(part, dict) and isinstance(part.get("auc"), float):
-            return float(part["auc"])
-    return None
+    parts = (details, details.get("validation"), details.get("metrics")) if isinstance(details, dict) else ()
+    return next((float(part["auc"]) for part in parts if isinstance(part, dict) and "auc" in part), None)
 
 
 def longest_path(parents: Mapping[str, Sequence[str]], seconds: Mapping[str, float]) -> float:

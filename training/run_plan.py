@@ -56,13 +56,13 @@ class RetrainOrder:
     """Fits that run at a time; 0: as many as there are slots."""
     min_rows_per_second: float = 0.0
     """Rows a second, on one core, that the winner must score; 0: any."""
-    gates: Gates = Gates()
+    gates: Gates = field(default_factory=Gates)
     """What the winner must reach before it replaces a champion."""
     cost_of_bad: float = 0.0
     """What an accepted loan costs that defaults; 0 with the other cost: F1 sets the threshold."""
     cost_of_lost_good: float = 0.0
     """What a declined loan costs that would have been repaid, in the same unit."""
-    policy: PolicySettings = PolicySettings()
+    policy: PolicySettings = field(default_factory=PolicySettings)
     """What a probability means to the lender."""
 
 
