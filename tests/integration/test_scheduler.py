@@ -289,7 +289,7 @@ def _run_dag(site: Site, dag: TrainingDag) -> tuple[int, list[JobEvent], list[Jo
     nodes_log, dagman_log = site.folder.parent / "nodes of it.log", site.folder.parent / "dagman of it.log"
     create_log(nodes_log)
     create_log(dagman_log)
-    number = site.scheduler.submit_dag(dag_file, dagman_settings(nodes_log), dagman_log)
+    number = site.scheduler.submit_dag(dag_file, dagman_settings(nodes_log), dagman_log, dag.run_id)
     assert site.scheduler.is_queued(number)
     ends = site.wait_for_events(dagman_log, EventKind.TERMINATED, 1)
     site.wait(lambda: not site.scheduler.is_queued(number))
