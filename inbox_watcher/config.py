@@ -10,6 +10,13 @@ import msgspec
 
 from dag_specs.errors import DescriptionError
 from dag_specs.submit_language import check_path
+from inbox_watcher.training_settings import (
+    TRAINING_TEMPLATE,
+    Policy,
+    Training,
+    find_policy_problems,
+    find_training_problems,
+)
 from scoring.errors import LoansError
 
 LOCAL_POOL = "local"
@@ -69,21 +76,6 @@ class Scoring(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Whether texts in the predictions that a spreadsheet would take for a formula get an apostrophe in front."""
 
 
-class Training(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How models are trained."""
-
-    history: tuple[str, ...] = ()
-    """Labelled files; empty: every CSV in ROOT/history."""
-    contract: str = ""
-    """The data contract; empty: ROOT/contract.toml."""
-    candidates: tuple[str, ...] = ("logistic", "tree")
-    """Which candidates are trained."""
-    seed: int = 0
-    """Of the split and of everything drawn."""
-    shards: int = 2
-    """Nodes that read the history."""
-
-
 class Site(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole site file."""
 
@@ -95,6 +87,7 @@ class Site(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     inbox: Inbox = Inbox()
     scoring: Scoring = Scoring()
     training: Training = Training()
+    policy: Policy = Policy()
 
     @property
     def python(self) -> str:
@@ -141,6 +134,9 @@ def _find_problems(site: Site) -> list[str]:
         "scoring.memory_limit_mb": site.scoring.memory_limit_mb,
         "scoring.idle_alarm_seconds": site.scoring.idle_alarm_seconds,
         "training.shards": site.training.shards,
+        "training.threads": site.training.threads,
+        "policy.base_odds": site.policy.base_odds,
+        "policy.points_to_double": site.policy.points_to_double,
     }
     problems += [f"{name} must be more than 0" for name, value in positive.items() if not 0 < value < math.inf]
     natural = {
@@ -149,11 +145,17 @@ def _find_problems(site: Site) -> list[str]:
         "pool.keep_claim_idle_seconds": site.pool.keep_claim_idle_seconds,
         "scoring.chunk_bytes": site.scoring.chunk_bytes,
         "training.seed": site.training.seed,
+        "training.max_running": site.training.max_running,
+        "training.min_rows_per_second": site.training.min_rows_per_second,
+        "training.margin_auc": site.training.margin_auc,
+        "training.cost_of_bad": site.training.cost_of_bad,
+        "training.cost_of_lost_good": site.training.cost_of_lost_good,
+        "policy.base_score": site.policy.base_score,
     }
     problems += [f"{name} must not be negative" for name, value in natural.items() if not 0 <= value < math.inf]
     if not 0 <= site.scoring.max_reject_share <= 1:
         problems.append("scoring.max_reject_share must lie between 0 and 1")
-    return problems
+    return [*problems, *find_training_problems(site.training), *find_policy_problems(site.policy)]
 
 
 def default_state(root: Path) -> Path:
@@ -173,7 +175,7 @@ def write_site(path: Path, root: Path, state: Path) -> None:
     """Write a commented site file. Raises LoansError when there is one already."""
     try:
         with path.open("x", encoding="utf-8") as file:
-            file.write(_TEMPLATE.format(root=_quote(root), state=_quote(state)))
+            file.write(_TEMPLATE.format(root=_quote(root), state=_quote(state)) + TRAINING_TEMPLATE)
     except FileExistsError:
         refuse_existing(path)
     except OSError as error:
@@ -237,13 +239,4 @@ state = {state}
 # programs take those for formulas. Such ids are then no longer byte for byte as sent.
 # neutralise_formulas = false
 
-[training]
-# Labelled files; none: every CSV in ROOT/history.
-# history = []
-# The data contract (default: ROOT/contract.toml).
-# contract = ""
-# candidates = ["logistic", "tree"]
-# seed = 0
-# Nodes that read the history.
-# shards = 2
 """

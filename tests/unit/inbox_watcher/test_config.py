@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from inbox_watcher.config import Inbox, Pool, Scoring, Site, Training, default_state, load_site, write_site
+from inbox_watcher.config import Inbox, Policy, Pool, Scoring, Site, Training, default_state, load_site, write_site
 from scoring.errors import LoansError
 
 
@@ -32,7 +32,7 @@ def test_the_comments_show_the_defaults(tmp_path: Path) -> None:
         for line in path.read_text().splitlines()
     )
     tables = tomllib.loads(shown)
-    for name, kind in (("pool", Pool), ("inbox", Inbox), ("scoring", Scoring), ("training", Training)):
+    for name, kind in (("pool", Pool), ("inbox", Inbox), ("scoring", Scoring), ("training", Training), ("policy", Policy)):
         assert set(tables[name]) == set(kind.__struct_fields__)
     path.write_text(shown)
     assert load_site(path) == Site(root="/shared", state="/state")
