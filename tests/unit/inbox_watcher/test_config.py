@@ -32,7 +32,13 @@ def test_the_comments_show_the_defaults(tmp_path: Path) -> None:
         for line in path.read_text().splitlines()
     )
     tables = tomllib.loads(shown)
-    for name, kind in (("pool", Pool), ("inbox", Inbox), ("scoring", Scoring), ("training", Training), ("policy", Policy)):
+    for name, kind in (
+        ("pool", Pool),
+        ("inbox", Inbox),
+        ("scoring", Scoring),
+        ("training", Training),
+        ("policy", Policy),
+    ):
         assert set(tables[name]) == set(kind.__struct_fields__)
     path.write_text(shown)
     assert load_site(path) == Site(root="/shared", state="/state")

@@ -70,7 +70,9 @@ def make_request(tmp_path: Path, contract: Contract) -> MakeRequest:
             history=tuple(map(str, history)),
             shards=plan_shards(history, contract, shards),
             candidates=candidates,
-            parameter_sets=plan_sets(candidates, {name: {} for name in candidates if name != BLEND} | dict(grids or {})),
+            parameter_sets=plan_sets(
+                candidates, {name: {} for name in candidates if name != BLEND} | dict(grids or {})
+            ),
             promote=promote,
             seed=seed,
         )
