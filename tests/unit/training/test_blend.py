@@ -57,5 +57,8 @@ def test_a_useless_member_is_dropped() -> None:
 def test_twins_share_their_weight_or_one_goes() -> None:
     """The same member twice makes the blend no other: the weights add up to what the one had."""
     foretold, labels = _foretold(2, 9)
-    once, twice = find_weights(foretold, labels), find_weights(np.stack([foretold[0], foretold[0], foretold[1]]), labels)
+    once, twice = (
+        find_weights(foretold, labels),
+        find_weights(np.stack([foretold[0], foretold[0], foretold[1]]), labels),
+    )
     assert twice[0] + twice[1] == pytest.approx(once[0], abs=1e-3)

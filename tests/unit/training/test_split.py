@@ -34,7 +34,8 @@ def test_a_loan_keeps_its_side(counts: tuple[int, int, int], held_out: float, se
     more, outcomes = _loans((70, 70, counts[2] + 1))
     grown = np.concatenate([more, features[::-1], features[:20]])
     side = np.isin(
-        np.arange(len(grown)), split_positions(grown, np.concatenate([outcomes, labels, labels[:20]]), held_out, seed)[1]
+        np.arange(len(grown)),
+        split_positions(grown, np.concatenate([outcomes, labels, labels[:20]]), held_out, seed)[1],
     )
     before = np.isin(np.arange(len(labels)), test)
     assert (side[140 : 140 + len(labels)] == before[::-1]).all()
