@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from inbox_watcher.config import Inbox, Policy, Pool, Scoring, Site, Training, default_state, load_site, write_site
+from inbox_watcher.config import Inbox, Pool, Scoring, Site, default_state, load_site, write_site
+from inbox_watcher.training_settings import Policy, Training
 from scoring.errors import LoansError
 
 
@@ -109,8 +110,8 @@ def test_a_folder_instead_of_a_file_is_told(tmp_path: Path) -> None:
         ("[policy]\nlowest_score = 200", "the last of policy.bands must begin at policy.lowest_score"),
         ("[policy]\nbands = []", "the last of policy.bands"),
         (
-            '[policy]\nbands = [{name = "A", from_score = 400}, {name = "B", from_score = 500}, '
-            '{name = "C", from_score = 300}]',
+            """[policy]
+            bands = [{name = "A", from_score = 400}, {name = "B", from_score = 500}, {name = "C", from_score = 300}]""",
             "from the highest points",
         ),
         ('[policy]\nbands = [{name = "A", from_score = 500}, {name = "A", from_score = 300}]', "different names"),

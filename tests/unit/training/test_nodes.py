@@ -8,7 +8,6 @@ from pathlib import Path
 
 import msgspec
 import pytest
-
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -64,16 +63,16 @@ def test_a_blend_waits_for_the_others(history: Path, make_request: Callable[...,
 @given(
     folds=st.integers(2, 10),
     sets=st.tuples(st.integers(1, 4), st.integers(1, 4)),
-    blend=st.booleans(),
+    blends=st.integers(0, 1),
     max_running=st.integers(0, 5),
 )
 def test_any_plan_holds_together(
-    request_of_one: RunRequest, folds: int, sets: tuple[int, int], blend: bool, max_running: int
+    request_of_one: RunRequest, folds: int, sets: tuple[int, int], blends: int, max_running: int
 ) -> None:
-    """Parents come first, each fit is there once, nothing goes before what it waits for, and only fits are throttled."""
+    """Parents come first, and go first; each fit is there once; only fits are throttled."""
     request = msgspec.structs.replace(
         request_of_one,
-        candidates=("logistic", "tree", *(["blend"] if blend else [])),
+        candidates=("logistic", "tree", *["blend"] * blends),
         parameter_sets={"logistic": ({"C": 1.0},) * sets[0], "tree": ({},) * sets[1], "blend": ()},
         folds=folds,
         max_running=max_running,

@@ -56,7 +56,8 @@ def test_rows_tell_folds_time_and_mean(request_of_sets: RunRequest) -> None:
     )
     row = next(row for row in rows if row.title == "fit tree min_samples_leaf=10")
     assert (row.state, row.done, row.nodes, row.host) == (NodeState.RUNNING, 2, 3, "slot2@b")
-    assert (row.seconds, row.auc) == (15.0, pytest.approx(0.85))
+    assert row.seconds == 15.0
+    assert row.auc == pytest.approx(0.85)
 
 
 @pytest.mark.parametrize("state", [NodeState.FAILED, NodeState.HELD, NodeState.REMOVED])
