@@ -82,8 +82,10 @@ class TrainingDag:
     """Exit code of a node that would fail again and is not run once more."""
     category_limits: tuple[tuple[str, int], ...] = ()
     """Categories of which only so many nodes run at a time."""
-    keep_claim_idle_seconds: int = 30
-    """How long a slot stays ours between two nodes, so that the next one starts without negotiation (seconds)."""
+    keep_claim_idle_seconds: int = 10
+    """How long a slot stays ours between two nodes, so that the next one starts without negotiation (seconds).
+
+    A node that asks for more than the one before has to wait for so long, where no slot is free."""
     job_lease_seconds: int = 600
     """How long a node outlives a lost connection to the submit node (seconds)."""
 

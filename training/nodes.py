@@ -4,13 +4,14 @@ preprocess-1 ... preprocess-S → split → fit-C-SET-FOLD (each candidate C, pa
 evaluate-C → promote. A blend has no fits: train-blend waits for the train nodes of all others.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from math import ceil
+from types import MappingProxyType
 from typing import Final
 
 from training.blend import BLEND
-from training.precedence import FIT_COST, rank_nodes
+from training.precedence import EVALUATION_COST, FIT_COST, rank_nodes
 from training.request import RunRequest
 from training.run_folder import PROMOTE, SPLIT, evaluate_node, fit_node, preprocess_node, train_node
 
@@ -24,6 +25,9 @@ DISK_MB: Final = 128
 
 THREAD_MB: Final = 40
 """Memory that each further thread of a fit takes (10^6 bytes)."""
+
+GRAPH_MB: Final[Mapping[str, int]] = MappingProxyType({"boosting": 60, "forest": 200, "blend": 250})
+"""Memory that making and proving the graph of a candidate of many trees takes besides (10^6 bytes)."""
 
 FIT: Final = "fit"
 """Category of the fits, the one that the site may throttle."""
@@ -162,8 +166,8 @@ def _evaluate(request: RunRequest, candidate: str, history: float) -> Node:
         "evaluate",
         arguments=arguments,
         parents=(parent,),
-        memory=400 + 14 * history,
-        cost=3.0,
+        memory=400 + 14 * history + GRAPH_MB.get(candidate, 0),
+        cost=EVALUATION_COST.get(candidate, 5.0),
     )
 
 
