@@ -20,11 +20,11 @@ from dag_specs.jobs import JobId, JobState, Scheduler
 from dag_specs.training_dag import DagNode, TrainingDag, dagman_settings, describe_dag, describe_nodes
 from scoring.atomic import write_bytes
 from training.nodes import Node, category_limits
-from training.outcome import FUTILE
+from training.outcome import FUTILE, is_finished
 from training.progress import NodeBoard, NodeProgress, NodeState
 from training.request import RunRequest, write_request
 from training.retrain_outcome import explain_failure, read_auc
-from training.run_folder import RunFolder
+from training.run_folder import PROMOTE, RunFolder
 
 SILENCE: Final = 600.0
 """How long HTCondor may fail to answer before the run is left to itself (seconds)."""
@@ -208,7 +208,7 @@ def _follow(
         if ended:
             return code
         if gone:
-            return 0 if all(node.state is NodeState.DONE for node in board.standing) else None
+            return 0 if is_finished(PROMOTE, layout.outcome(PROMOTE)) else None
         pause(_PAUSE)
 
 

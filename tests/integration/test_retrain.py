@@ -21,7 +21,7 @@ from training.generate import generate_loans
 from training.progress import NodeProgress, NodeState
 from training.retrain import RetrainResult, finish, resume, retrain, start, stop
 
-LIMIT_SECONDS = 40
+LIMIT_SECONDS = 35
 """The customer's: a retrain of the reference data with the two classics on a pool of two slots."""
 
 NODES = (

@@ -19,6 +19,7 @@ import pytest
 
 from dag_specs.event_log import EventLog
 from dag_specs.events import EventKind
+from dag_specs.scheduler import connect
 from local_pool.pool_paths import PoolPaths
 from local_pool.status import PoolStatus, find_processes
 from scoring.registry import MODEL, read_manifest
@@ -194,6 +195,7 @@ def test_undisturbed(search: Search) -> None:
 
 def test_killed_schedd(search: Search) -> None:
     """The schedd is killed: it is started again, DAGMan recovers, and the command follows all that to the end."""
+    scheduler = connect(str(search.pool.condor_config))
     search.start("--json")
     search.wait_for_the_middle()
     processes = find_processes(PoolPaths(search.pool.home))
@@ -203,6 +205,8 @@ def test_killed_schedd(search: Search) -> None:
     result = search.end()
     assert not result["resumed"]
     _same_winner("schedd", search.winner(result))
+    # A client of the schedd that was killed finds the one that took its place.
+    assert scheduler.find_dag(search.run.root.name) is None
 
 
 def test_killed_command(search: Search) -> None:
