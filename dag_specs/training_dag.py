@@ -83,7 +83,7 @@ class TrainingDag:
     category_limits: tuple[tuple[str, int], ...] = ()
     """Categories of which only so many nodes run at a time."""
     keep_claim_idle_seconds: int = 10
-    """How long a slot stays ours, so that the next node starts at once; one that asks for more waits so long (seconds)."""
+    """How long a slot stays ours, so that the next node starts at once; one that needs more waits so long (seconds)."""
     job_lease_seconds: int = 600
     """How long a node outlives a lost connection to the submit node (seconds)."""
 
