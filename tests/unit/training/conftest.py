@@ -59,6 +59,7 @@ def make_request(tmp_path: Path, contract: Contract) -> MakeRequest:
         candidates: tuple[str, ...] = ("logistic", "tree"),
         promote: PromoteMode = PromoteMode.AUTO,
         seed: int = 0,
+        folds: int = 3,
         grids: Mapping[str, Grid] | None = None,
     ) -> RunRequest:
         request = RunRequest(
@@ -75,6 +76,7 @@ def make_request(tmp_path: Path, contract: Contract) -> MakeRequest:
             ),
             promote=promote,
             seed=seed,
+            folds=folds,
         )
         write_request(request)
         return request
