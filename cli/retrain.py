@@ -37,7 +37,7 @@ def _modes(text: str) -> "PromoteMode":
 def retrain(
     run_id: Annotated[
         str | None,
-        typer.Argument(help="With --resume: the run to go on with (default: the latest).", metavar="[RUN]"),
+        typer.Argument(help="With --resume: the run to go on with (default: the latest).", metavar="RUN"),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with a run that stopped; what is finished is not done again.")
