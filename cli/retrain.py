@@ -1,19 +1,23 @@
-"""`loans retrain`: train every candidate on the pool and publish the best."""
+"""`loans retrain`: search for the best model on the pool and publish it; or go on with a search that stopped."""
 
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.output import DEFAULT_SITE, JsonOption, SiteOption, console, print_json, say
+from cli.output import DEFAULT_SITE, JsonOption, SiteOption, print_json, say
+from cli.retrain_board import RetrainBoard
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
+    from dag_specs.jobs import Scheduler
     from inbox_watcher.config import Site
-    from training.progress import NodeProgress
-    from training.request import PromoteMode
-    from training.retrain import RetrainOrder, RetrainResult
+    from training.request import PolicySettings, PromoteMode
+    from training.retrain import Run
+    from training.run_plan import RetrainOrder
 
 
 def register(app: typer.Typer) -> None:
@@ -31,6 +35,13 @@ def _modes(text: str) -> "PromoteMode":
 
 
 def retrain(
+    run_id: Annotated[
+        str | None,
+        typer.Argument(help="With --resume: the run to go on with (default: the latest).", metavar="RUN"),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a run that stopped; what is finished is not done again.")
+    ] = False,
     history: Annotated[
         list[Path] | None,
         typer.Option(
@@ -38,28 +49,122 @@ def retrain(
         ),
     ] = None,
     promote: Annotated[
-        str, typer.Option(help="auto: when it deserves to; never; force: whatever stands there.", metavar="MODE")
-    ] = "auto",
+        str | None,
+        typer.Option(help="auto (default): when it deserves to; never; force: whatever stands there.", metavar="MODE"),
+    ] = None,
     site: SiteOption = DEFAULT_SITE,
     json: JsonOption = False,
 ) -> None:
-    """Train every candidate on the pool, each on its own node; publish the best, and promote it."""
+    """Search for the best model on the pool, a job for each candidate, parameter set and fold; publish and promote it.
+
+    Ctrl-C asks whether to leave the run to the pool; without a terminal it stops the run. --resume goes on with it.
+    """
+    if run_id is not None and not resume:
+        raise typer.BadParameter("a run is named with --resume only", param_hint="RUN")
+    if resume and (history or promote):
+        raise typer.BadParameter("what a run learns from was settled when it began", param_hint="--resume")
+    mode = _modes(promote or "auto")
+    from cli.retrain_report import facts, print_result
     from cli.sites import connect_pool
     from inbox_watcher.config import load_site
-    from training.retrain import retrain as run
 
-    mode = _modes(promote)
     loaded = load_site(site)
-    order = make_order(loaded, history, mode)
-    scheduler = connect_pool(loaded)
-    if json:
-        result = run(order, scheduler)
-        print_json(_facts(result))
-        return
-    say(f"Training {', '.join(order.candidates)} on {len(order.history)} file(s) of history.")
-    with _Board() as board:
-        result = run(order, scheduler, board.show)
-    _print_result(result)
+    if resume:
+        scheduler = connect_pool(loaded)
+        run = _resume(loaded, run_id, scheduler)
+    else:
+        from training.retrain import start
+
+        order = make_order(loaded, history, mode)
+        scheduler = connect_pool(loaded)
+        run = start(order, scheduler)
+    _announce(run)
+    with _settled(run, scheduler):
+        from training.retrain import finish
+
+        if json:
+            print_json(facts(finish(run, scheduler)))
+            return
+        with RetrainBoard(run.request) as board:
+            result = finish(run, scheduler, board.show)
+        print_result(result)
+
+
+def _resume(site: "Site", run_id: str | None, scheduler: "Scheduler") -> "Run":
+    from inbox_watcher.layout import Layout, StateLayout
+    from training.retrain import resume
+
+    return resume(
+        Layout(Path(site.root)).training,
+        run_id,
+        scheduler,
+        python=Path(site.python),
+        local_logs=StateLayout(Path(site.state)).training,
+    )
+
+
+def _announce(run: "Run") -> None:
+    request = run.request
+    if run.attempt is None:
+        say(f"Training run {request.run_id} came to its end before: there is nothing to resume.")
+    elif run.resumed:
+        say(f"Going on with training run {request.run_id}: {len(run.finished)} of its {len(run.nodes)} nodes are done.")
+    else:
+        say(
+            f"Training run {request.run_id}: {', '.join(request.candidates)} on {len(request.history)} file(s) of "
+            f"history, {len(run.nodes)} nodes."
+        )
+
+
+@contextmanager
+def _settled(run: "Run", scheduler: "Scheduler") -> Iterator[None]:
+    """Settle what becomes of the run when the command is interrupted: a person is asked, else it is stopped."""
+    before = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    except KeyboardInterrupt:
+        if sys.stdin.isatty() and sys.stderr.isatty() and _wants_to_leave():
+            say(f"It goes on without you. `loans retrain --resume {run.request.run_id}` comes back to it.")
+            raise typer.Exit(0) from None
+        _stop(run, scheduler)
+    except _TerminatedError:
+        _stop(run, scheduler)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+class _TerminatedError(BaseException):
+    """SIGTERM came."""
+
+
+def _terminate(*_: object) -> None:
+    raise _TerminatedError
+
+
+def _wants_to_leave() -> bool:
+    """Ask; whoever does not answer, or interrupts the question, loses nothing."""
+    try:
+        while True:
+            said = input("\nLeave the run to the pool, or stop it? [leave/stop] ").strip().lower()
+            if said in {"leave", "l"}:
+                return True
+            if said in {"stop", "s"}:
+                return False
+    except (KeyboardInterrupt, EOFError):
+        return True
+
+
+def _stop(run: "Run", scheduler: "Scheduler") -> None:
+    from scoring.errors import LoansError
+    from training.retrain import stop
+
+    # A second signal while HTCondor is told would leave the run in the queue.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    stop(run, scheduler)
+    raise LoansError(
+        f"Training run {run.request.run_id} was stopped.",
+        f"`loans retrain --resume {run.request.run_id}` goes on with it; what is finished is not done again.",
+    )
 
 
 def make_order(site: "Site", history: list[Path] | None, mode: "PromoteMode") -> "RetrainOrder":
@@ -67,10 +172,11 @@ def make_order(site: "Site", history: list[Path] | None, mode: "PromoteMode") ->
     from inbox_watcher.layout import Layout, StateLayout
     from scoring.contract import load_contract
     from scoring.errors import LoansError
-    from training.retrain import RetrainOrder
+    from training.request import Gates
+    from training.run_plan import RetrainOrder
 
-    layout = Layout(Path(site.root))
-    named = history or [Path(path) for path in site.training.history] or sorted(layout.history.glob("*.csv"))
+    layout, wanted = Layout(Path(site.root)), site.training
+    named = history or [Path(path) for path in wanted.history] or sorted(layout.history.glob("*.csv"))
     files = tuple(path.expanduser().resolve() for path in named)
     if not files:
         raise LoansError(
@@ -81,83 +187,28 @@ def make_order(site: "Site", history: list[Path] | None, mode: "PromoteMode") ->
         training=layout.training,
         models=layout.models,
         history=files,
-        contract=load_contract(Path(site.training.contract) if site.training.contract else layout.contract),
+        contract=load_contract(Path(wanted.contract) if wanted.contract else layout.contract),
         python=Path(site.python),
         local_logs=StateLayout(Path(site.state)).training,
-        candidates=site.training.candidates,
-        seed=site.training.seed,
+        candidates=wanted.candidates,
+        grids=wanted.grid,
+        folds=wanted.folds,
+        seed=wanted.seed,
+        shards=wanted.shards,
         promote=mode,
+        threads=wanted.threads,
+        max_running=wanted.max_running,
+        min_rows_per_second=wanted.min_rows_per_second,
+        gates=Gates(wanted.margin_auc, wanted.min_auc, wanted.max_ece),
+        cost_of_bad=wanted.cost_of_bad,
+        cost_of_lost_good=wanted.cost_of_lost_good,
+        policy=_policy(site),
     )
 
 
-class _Board:
-    """A live table of nodes on a terminal, a line for each end elsewhere."""
-
-    def __init__(self) -> None:
-        from rich.live import Live
-
-        self._nodes: dict[str, NodeProgress] = {}
-        self._console = console()
-        self._live = Live(console=self._console, auto_refresh=False) if self._console.is_terminal else None
-
-    def __enter__(self) -> Self:
-        if self._live:
-            self._live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._live:
-            self._live.stop()
-
-    def show(self, progress: "NodeProgress") -> None:
-        """Show what changed."""
-        self._nodes[progress.node] = progress
-        if self._live:
-            self._live.update(self._table(), refresh=True)
-        elif str(progress.state) in ("done", "failed", "held", "removed"):
-            say(f"  {progress.node}: {progress.state} ({progress.host})")
-
-    def _table(self) -> "Table":
-        from rich.table import Table
-
-        table = Table("node", "state", "host", "seconds")
-        for node in self._nodes.values():
-            table.add_row(node.node, str(node.state), node.host, f"{node.seconds:.0f}" if node.seconds else "")
-        return table
-
-
-def _print_result(result: "RetrainResult") -> None:
-    import msgspec
-    from rich.table import Table
-
-    out = console()
-    figures = {name: msgspec.to_builtins(metrics) for name, metrics in result.metrics.items()}
-    names = list(next(iter(figures.values())))
-    table = Table("candidate", *names, title="Candidates on the held-out loans")
-    for candidate, values in figures.items():
-        mark = " *" if candidate == result.candidate else ""
-        table.add_row(candidate + mark, *(f"{values[name]:.4f}" for name in names))
-    out.print(table)
-    nodes = Table("node", "host", "seconds", title="Where the time went")
-    for node in result.nodes:
-        nodes.add_row(node.node, node.host, f"{node.seconds:.2f}")
-    out.print(nodes)
-    out.print(
-        f"{result.wall_seconds:.1f} s in all: {result.planning_seconds:.1f} s planning, "
-        f"{result.critical_path_seconds:.1f} s in the longest chain of nodes, "
-        f"{result.overhead_seconds:.1f} s DAGMan and HTCondor",
-        markup=False,
-    )
-    rejected = sum(result.rejected.values())
-    if rejected:
-        rules = ", ".join(f"{rule} {count}" for rule, count in result.rejected.items())
-        out.print(f"{rejected} of {result.rows_in} rows of the history broke the contract: {rules}", markup=False)
-    state = "in production" if result.promoted else "not promoted"
-    out.print(f"{result.version}: published, {state}: {result.why}", markup=False)
-
-
-def _facts(result: "RetrainResult") -> dict[str, object]:
+def _policy(site: "Site") -> "PolicySettings":
     import msgspec
 
-    facts: dict[str, object] = msgspec.to_builtins(result, enc_hook=str)
-    return {**facts, "overhead_seconds": result.overhead_seconds}
+    from training.request import PolicySettings
+
+    return msgspec.convert(msgspec.to_builtins(site.policy), PolicySettings)

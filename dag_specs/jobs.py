@@ -132,12 +132,15 @@ class Scheduler(Protocol):
     def edit_memory(self, jobs: Sequence[JobId], memory_mb: int) -> int:
         """Change the memory (MB) that queued jobs ask for; return how many changed.  One that runs keeps its slot."""
 
-    def submit_dag(self, dag_file: Path, settings: Mapping[str, str], event_log: Path) -> int:
+    def submit_dag(self, dag_file: Path, settings: Mapping[str, str], event_log: Path, run_id: str) -> int:
         """Have DAGMan run a DAG file and return the number of DAGMan's own job.
 
-        `settings` are DAGMAN_... settings for this run; `event_log`, on local disk, gets the events of DAGMan's job.
-        Raises DescriptionError when a path cannot be told to HTCondor.
+        `settings` are DAGMAN_... settings for this run; `event_log`, on local disk, gets the events of DAGMan's job,
+        which carries `run_id`. Raises DescriptionError when a path or the id cannot be told to HTCondor.
         """
+
+    def find_dag(self, run_id: str) -> int | None:
+        """Return the number of DAGMan's job of a run that is in the queue, the latest if there are several; or None."""
 
     def is_queued(self, cluster: int) -> bool:
         """Tell whether a cluster is in the queue: for a DAG, whether DAGMan is at work (or held)."""

@@ -1,16 +1,19 @@
 """HTCondor's own bindings behind the seam of `dag_specs.jobs`: the one place that imports `htcondor2`."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from dag_specs.errors import DescriptionError, SchedulerError
 from dag_specs.job_ads import CLUSTER_ATTRIBUTES, JOB_ATTRIBUTES, SLOT_ATTRIBUTES, job_from_ad, slots_from_ads
 from dag_specs.jobs import Job, JobId, Scheduler, Slot
 from dag_specs.scoring_cluster import BATCH
 from dag_specs.submit_language import check_identifier, check_number, check_path, join_environment, quote_string
+from dag_specs.training_dag import RUN
+
+Answer = TypeVar("Answer")
 
 HOST = "host"
 """The value of `condor_config` that leaves HTCondor's configuration to the machine."""
@@ -73,6 +76,14 @@ class HtcondorScheduler:
         """Keep the loaded module and its client of the schedd."""
         self._bindings = bindings
         self._schedd = schedd
+
+    def _ask(self, question: Callable[[Any], Answer]) -> Answer:
+        """Ask the schedd; where it does not answer, once more where it is now: started again, it listens elsewhere."""
+        try:
+            return question(self._schedd)
+        except (self._bindings.HTCondorException, RuntimeError, OSError):
+            self._schedd = self._bindings.Schedd()
+            return question(self._schedd)
 
     def ping(self) -> None:
         """Ask the schedd for nothing.  Raises SchedulerError when it does not answer to this account."""
@@ -143,7 +154,8 @@ class HtcondorScheduler:
             constraint = " || ".join(map(_constraint_of, jobs))
             # The bindings (25.14) drop a reason that is not in a pair; its second half is a code of our own.
             told = (" ".join(reason.split()), _NO_CODE)
-            done = self._schedd.act(self._bindings.JobAction[action], constraint, told)
+            # Done twice, an action changes nothing the second time.
+            done = self._ask(lambda schedd: schedd.act(self._bindings.JobAction[action], constraint, told))
         if denied := int(done["TotalPermissionDenied"]):
             raise SchedulerError(
                 f"HTCondor refused to {action.lower()} {denied} jobs: they belong to another account.",
@@ -163,10 +175,11 @@ class HtcondorScheduler:
                 return 0
             return int(self._schedd.edit(constraint, "RequestMemory", value))
 
-    def submit_dag(self, dag_file: Path, settings: Mapping[str, str], event_log: Path) -> int:
+    def submit_dag(self, dag_file: Path, settings: Mapping[str, str], event_log: Path, run_id: str) -> int:
         """Submit a DAG: see `Scheduler`."""
         dag, log = check_path(dag_file, "DAG file"), check_path(event_log, "event log")
         # DAGMan cannot be given a configuration file whose path has a blank in it; it can be given variables.
+        run = quote_string(check_identifier(run_id, "run id"), "run id")
         variables = join_environment({f"_CONDOR_{name}": value for name, value in settings.items()})
         programs = self._setting("BIN")
         with _in_words("HTCondor did not take the training DAG", self._bindings):
@@ -178,7 +191,16 @@ class HtcondorScheduler:
             submit["environment"] = f'{environment[:-1]} {variables}"'
             # The bindings put it beside the DAG, on the shared storage, where event logs lose events.
             submit["log"] = log
+            submit[f"My.{RUN}"] = run
             return int(self._schedd.submit(submit).cluster())
+
+    def find_dag(self, run_id: str) -> int | None:
+        """Find DAGMan's job of a run: see `Scheduler`."""
+        run = quote_string(check_identifier(run_id, "run id"), "run id")
+        with _in_words("HTCondor's queue cannot be read", self._bindings):
+            constraint = f"{RUN} =?= {run} && JobUniverse == {_SCHEDULER_UNIVERSE}"
+            ads = self._ask(lambda schedd: schedd.query(constraint, CLUSTER_ATTRIBUTES))
+        return max((int(ad["ClusterId"]) for ad in ads), default=None)
 
     def _setting(self, name: str) -> str:
         try:
@@ -190,7 +212,8 @@ class HtcondorScheduler:
         """Tell whether a cluster is in the queue: see `Scheduler`."""
         with _in_words("HTCondor's queue cannot be read", self._bindings):
             with_clusters = self._bindings.QueryOpt.IncludeClusterAd
-            return bool(self._schedd.query(f"ClusterId == {int(cluster)}", CLUSTER_ATTRIBUTES, opts=with_clusters))
+            constraint = f"ClusterId == {int(cluster)}"
+            return bool(self._ask(lambda schedd: schedd.query(constraint, CLUSTER_ATTRIBUTES, opts=with_clusters)))
 
     def slots(self) -> tuple[Slot, ...]:
         """List the pool's slots: see `Scheduler`."""
@@ -200,6 +223,8 @@ class HtcondorScheduler:
 
 
 _NO_CODE = 0
+# DAGMan runs in it; the nodes of a DAG do not.
+_SCHEDULER_UNIVERSE = 7
 _ITEM_CHARACTERS = frozenset("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ._-")
 
 

@@ -24,7 +24,7 @@ from dag_specs.submit_language import (
 )
 
 RUN = "LoansRun"
-"""The job's ClassAd attribute that holds the run id."""
+"""The ClassAd attribute that holds the run id: of the nodes' jobs and of DAGMan's own, so that a run is found again."""
 
 _NAME = re.compile(r"[A-Za-z][0-9A-Za-z_-]{0,99}")
 # Words of the DAG language that cannot name a node.
@@ -56,6 +56,10 @@ class DagNode:
     """What it prints."""
     error: Path
     """What it complains of."""
+    priority: int = 0
+    """Among nodes that could start, and among jobs that wait for a slot, the highest goes first."""
+    done: bool = False
+    """Whether it is finished already: it is not run, and does not hold up those that wait for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,10 +78,12 @@ class TrainingDag:
     """Its nodes, in any order."""
     retries: int = 1
     """How many times more a failed node is run."""
+    futile_exit: int | None = None
+    """Exit code of a node that would fail again and is not run once more."""
     category_limits: tuple[tuple[str, int], ...] = ()
     """Categories of which only so many nodes run at a time."""
-    keep_claim_idle_seconds: int = 30
-    """How long a slot stays ours between two nodes, so that the next one starts without negotiation (seconds)."""
+    keep_claim_idle_seconds: int = 10
+    """How long a slot stays ours, so that the next node starts at once; one that needs more waits so long (seconds)."""
     job_lease_seconds: int = 600
     """How long a node outlives a lost connection to the submit node (seconds)."""
 
@@ -94,11 +100,14 @@ def describe_dag(dag: TrainingDag) -> str:
         raise DescriptionError(f"The submit file {submit_file!r} cannot be told to DAGMan: it holds a backslash.")
     lines = [f"# Training run {check_identifier(dag.run_id, 'run id')}"]
     for node in dag.nodes:
-        lines.append(f'JOB {node.name} "{submit_file}"')
+        lines.append(f'JOB {node.name} "{submit_file}"' + (" DONE" if node.done else ""))
         lines += [f"VARS {node.name} {name}={_quote_macro(value)}" for name, value in _macros(node)]
         lines.append(f"CATEGORY {node.name} {_check_name(node.category, 'category')}")
         if check_number(dag.retries, "number of retries"):
-            lines.append(f"RETRY {node.name} {dag.retries}")
+            unless = "" if dag.futile_exit is None else f" UNLESS-EXIT {check_number(dag.futile_exit, 'exit code', 1)}"
+            lines.append(f"RETRY {node.name} {dag.retries}{unless}")
+        if check_number(node.priority, "priority"):
+            lines.append(f"PRIORITY {node.name} {node.priority}")
     lines += [f"PARENT {parent} CHILD {node.name}" for node in dag.nodes for parent in node.parents]
     for category, limit in dag.category_limits:
         lines.append(f"MAXJOBS {_check_name(category, 'category')} {check_number(limit, 'limit of a category', 1)}")

@@ -10,6 +10,13 @@ import msgspec
 
 from dag_specs.errors import DescriptionError
 from dag_specs.submit_language import check_path
+from inbox_watcher.training_settings import (
+    TRAINING_TEMPLATE,
+    Policy,
+    Training,
+    find_policy_problems,
+    find_training_problems,
+)
 from scoring.errors import LoansError
 
 LOCAL_POOL = "local"
@@ -71,21 +78,6 @@ class Scoring(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A model version that each file is scored with as well, beside its results; empty: none."""
 
 
-class Training(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How models are trained."""
-
-    history: tuple[str, ...] = ()
-    """Labelled files; empty: every CSV in ROOT/history."""
-    contract: str = ""
-    """The data contract; empty: ROOT/contract.toml."""
-    candidates: tuple[str, ...] = ("logistic", "tree")
-    """Which candidates are trained."""
-    seed: int = 0
-    """Of the split and of everything drawn."""
-    shards: int = 2
-    """Nodes that read the history."""
-
-
 class Site(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole site file."""
 
@@ -97,6 +89,7 @@ class Site(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     inbox: Inbox = Inbox()
     scoring: Scoring = Scoring()
     training: Training = Training()
+    policy: Policy = Policy()
 
     @property
     def python(self) -> str:
@@ -143,6 +136,9 @@ def _find_problems(site: Site) -> list[str]:
         "scoring.memory_limit_mb": site.scoring.memory_limit_mb,
         "scoring.idle_alarm_seconds": site.scoring.idle_alarm_seconds,
         "training.shards": site.training.shards,
+        "training.threads": site.training.threads,
+        "policy.base_odds": site.policy.base_odds,
+        "policy.points_to_double": site.policy.points_to_double,
     }
     problems += [f"{name} must be more than 0" for name, value in positive.items() if not 0 < value < math.inf]
     natural = {
@@ -151,11 +147,17 @@ def _find_problems(site: Site) -> list[str]:
         "pool.keep_claim_idle_seconds": site.pool.keep_claim_idle_seconds,
         "scoring.chunk_bytes": site.scoring.chunk_bytes,
         "training.seed": site.training.seed,
+        "training.max_running": site.training.max_running,
+        "training.min_rows_per_second": site.training.min_rows_per_second,
+        "training.margin_auc": site.training.margin_auc,
+        "training.cost_of_bad": site.training.cost_of_bad,
+        "training.cost_of_lost_good": site.training.cost_of_lost_good,
+        "policy.base_score": site.policy.base_score,
     }
     problems += [f"{name} must not be negative" for name, value in natural.items() if not 0 <= value < math.inf]
     if not 0 <= site.scoring.max_reject_share <= 1:
         problems.append("scoring.max_reject_share must lie between 0 and 1")
-    return problems
+    return [*problems, *find_training_problems(site.training), *find_policy_problems(site.policy)]
 
 
 def default_state(root: Path) -> Path:
@@ -175,7 +177,7 @@ def write_site(path: Path, root: Path, state: Path) -> None:
     """Write a commented site file. Raises LoansError when there is one already."""
     try:
         with path.open("x", encoding="utf-8") as file:
-            file.write(_TEMPLATE.format(root=_quote(root), state=_quote(state)))
+            file.write(_TEMPLATE.format(root=_quote(root), state=_quote(state)) + TRAINING_TEMPLATE)
     except FileExistsError:
         refuse_existing(path)
     except OSError as error:
@@ -241,13 +243,4 @@ state = {state}
 # A model version that is compared with the one in production on every file: the receipt tells score shift and swap set.
 # challenger = ""
 
-[training]
-# Labelled files; none: every CSV in ROOT/history.
-# history = []
-# The data contract (default: ROOT/contract.toml).
-# contract = ""
-# candidates = ["logistic", "tree"]
-# seed = 0
-# Nodes that read the history.
-# shards = 2
 """

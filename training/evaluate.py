@@ -104,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--outcome", type=Path, required=True)
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args(arguments)
-    return run_node(options.node, options.outcome, lambda: evaluate(options))
+    return run_node(options.node, options.outcome, lambda: evaluate(options), (options.graph, options.golden))
 
 
 if __name__ == "__main__":

@@ -82,7 +82,7 @@ class Validation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a candidate showed on loans of the train side that it was not fitted on: all choices are made from this."""
 
     auc: float
-    """AUC of the out-of-fold probabilities, all folds together."""
+    """AUC of the out-of-fold probabilities after calibration, all folds together."""
     log_loss: float
     """Their log loss after calibration (nats a loan)."""
     ece: float

@@ -3,13 +3,19 @@
 The calibration is no part of any scikit-learn pipeline: calibrated classifiers around a pipeline export wrongly.
 """
 
+import hashlib
+import pickle
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from scoring.atomic import write_bytes
+from scoring.errors import ProofError
 from training.calibration import Calibration
+from training.findings import Fitted
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
@@ -32,3 +38,26 @@ class Learnt:
         for member, weight in zip(self.members, self.weights, strict=True):
             mean += weight * np.asarray(member.predict_proba(features)[:, 1], np.float64)
         return self.calibration.apply(mean)
+
+
+def write_learnt(path: Path, learnt: Learnt) -> str:
+    """Write what was learnt as a pickle, for the other nodes of this run alone; give its SHA-256 (hexadecimal)."""
+    content = pickle.dumps(learnt)
+    write_bytes(path, content)
+    return hashlib.sha256(content).hexdigest()
+
+
+def load_fitted(path: Path, fitted: Fitted, run_id: str) -> Learnt:
+    """Load the pickle that this very run wrote.
+
+    A pickle can run anything when it is loaded: only bytes with the hash that `train` reported are. Raises ProofError
+    for any other, or one of another run; OSError as the storage does.
+    """
+    content = path.read_bytes()
+    if fitted.run_id != run_id or hashlib.sha256(content).hexdigest() != fitted.pickle_sha256:
+        raise ProofError(
+            f"The fitted candidate {path} is not the one that run {run_id} wrote; it is not opened.",
+            "Start the training run again.",
+        )
+    learnt: Learnt = pickle.loads(content)  # noqa: S301 - the bytes are those that this run wrote, by hash
+    return learnt

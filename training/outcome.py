@@ -1,23 +1,32 @@
-"""How a node of the training DAG ended: one JSON file, always, and on failure one line on stderr and exit code 1."""
+"""How a node of the training DAG ended: one JSON file, always, and on failure one line on stderr and an exit code.
+
+The outcome also seals the files that the node wrote, so that whoever comes later - DAGMan once more, or a resumed run -
+can tell work that is finished from work that is to be done again.
+"""
 
 import os
 import socket
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
 from scoring.atomic import write_bytes
 from scoring.errors import LoansError, StorageError
+from scoring.registry import sha256_of
 
-FORMAT = 1
+FORMAT = 2
 DONE = "done"
 FAILED = "failed"
+
+FUTILE: Final = 3
+"""Exit code of a node that failed and would fail again: DAGMan does not try it a second time."""
+
 OURS = ("scoring", "training")
 """Packages whose lines are told when something goes wrong inside."""
 
@@ -41,24 +50,33 @@ class Outcome(msgspec.Struct, Generic[Details], frozen=True, forbid_unknown_fiel
     """The machine that it ran on."""
     details: Details | None = None
     """What the node found out, when it is done."""
+    outputs: dict[str, str] = {}
+    """SHA-256 of each file that it wrote for other nodes, by absolute path."""
     what: str = ""
     """What happened, when it failed: one sentence."""
     way_out: str = ""
     """What to do about that, where it is known."""
 
 
-def run_node(node: str, path: Path, work: Callable[[], msgspec.Struct]) -> int:
-    """Do a node's work and leave its outcome at `path`; give the exit code of the process (0 done, 1 failed).
+def run_node(node: str, path: Path, work: Callable[[], msgspec.Struct], outputs: Sequence[Path] = ()) -> int:
+    """Do a node's work, which writes `outputs`, and leave its outcome at `path`; give the exit code of the process.
 
-    What a person can act on (LoansError, OSError, MemoryError) is told in its own words. Anything else is a fault of
-    ours: its kind and place are told, never its text, which might quote a loan.
+    0: done, or it was done before: a node that is finished does nothing. 1: failed. FUTILE: failed for a reason that
+    no second attempt mends. What a person can act on (LoansError, OSError, MemoryError) is told in its own words.
+    Anything else is a fault of ours: its kind and place are told, never its text, which might quote a loan.
     """
+    if is_finished(node, path):
+        return 0
     details: msgspec.Struct | None = None
+    sealed: dict[str, str] = {}
     what = way_out = ""
+    futile = False
     try:
         details = work()
+        sealed = {str(output): sha256_of(output) for output in outputs}
     except LoansError as error:
         what, way_out = error.what, error.way_out
+        futile = not isinstance(error, StorageError)
     except OSError as error:
         what = f"The storage refused {error.filename or 'a file'}: {error.strerror or type(error).__name__}."
         way_out = "Check that the shared storage is mounted on this execute node, writable and not full."
@@ -77,6 +95,7 @@ def run_node(node: str, path: Path, work: Callable[[], msgspec.Struct]) -> int:
         seconds=round(time.time() - started, 3),
         host=socket.gethostname(),
         details=details,
+        outputs=sealed,
         what=what,
         way_out=way_out,
     )
@@ -86,8 +105,21 @@ def run_node(node: str, path: Path, work: Callable[[], msgspec.Struct]) -> int:
         what = what or f"The outcome {path} cannot be written: {error.strerror}."
     if what:
         print(f"{node}: {what}", file=sys.stderr)  # noqa: T201 - the one line that a failed node says
-        return 1
+        return FUTILE if futile else 1
     return 0
+
+
+def is_finished(node: str, path: Path) -> bool:
+    """Tell whether a node's outcome at `path` says done and every file that it wrote is still what it wrote."""
+    try:
+        outcome = read_outcome(path, Any)
+        return (
+            outcome.node == node
+            and outcome.state == DONE
+            and all(sha256_of(Path(name)) == digest for name, digest in outcome.outputs.items())
+        )
+    except (StorageError, OSError):
+        return False
 
 
 def read_outcome(path: Path, kind: type[Details]) -> Outcome[Details]:

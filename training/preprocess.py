@@ -80,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--outcome", type=Path, required=True)
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args(arguments)
-    return run_node(options.node, options.outcome, lambda: preprocess(options))
+    return run_node(options.node, options.outcome, lambda: preprocess(options), (options.loans,))
 
 
 if __name__ == "__main__":

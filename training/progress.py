@@ -1,6 +1,6 @@
 """Where the nodes of a running DAG stand, told from its events: values and one table, no disk, no HTCondor."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import MappingProxyType
@@ -62,14 +62,19 @@ class NodeProgress:
     """How many times it was submitted."""
     reason: str = ""
     """Why it is held, was removed or killed, or lost its slot."""
+    auc: float | None = None
+    """What it measured, once that is known: AUC on a fold, out of fold, or on the held-out loans."""
 
 
 class NodeBoard:
     """Where all nodes of a DAG stand; takes events in the log's order and may take one twice."""
 
-    def __init__(self, nodes: Iterable[str]) -> None:
-        """Begin with all nodes waiting."""
-        self._standing = {node: NodeProgress(node=node) for node in nodes}
+    def __init__(self, nodes: Iterable[str], finished: Collection[str] = ()) -> None:
+        """Begin with all nodes waiting, but for those that were finished before."""
+        self._standing = {
+            node: NodeProgress(node=node, state=NodeState.DONE if node in finished else NodeState.WAITING)
+            for node in nodes
+        }
         self._clusters: dict[int, str] = {}
 
     @property
@@ -91,6 +96,11 @@ class NodeBoard:
             return None
         self._standing[node] = after
         return after
+
+    def measure(self, node: str, auc: float) -> NodeProgress:
+        """Add what a node measured, and return where it stands."""
+        self._standing[node] = replace(self._standing[node], auc=auc)
+        return self._standing[node]
 
 
 def _follow(before: NodeProgress, event: JobEvent, state: NodeState) -> NodeProgress:

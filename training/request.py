@@ -3,6 +3,7 @@
 import re
 from enum import StrEnum
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -10,9 +11,14 @@ from scoring.atomic import write_bytes
 from scoring.chunks import Chunk
 from scoring.contract import Contract, find_problems
 from scoring.errors import LoansError, StorageError
+from scoring.policy import Band
 from training.run_folder import RunFolder
 
-FORMAT = 1
+FORMAT = 2
+
+BANDS: Final = (Band("A", 620), Band("B", 580), Band("C", 540), Band("D", 500), Band("E", 300))
+"""With the default points: A up to a probability of default of 1 %, B 3.8 %, C 13.8 %, D 39 %."""
+
 _RUN_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,49}")
 _CANDIDATE = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
@@ -26,6 +32,40 @@ class PromoteMode(StrEnum):
     """It stays in the registry; a person may promote it."""
     FORCE = "force"
     """It goes into production whatever stands there."""
+
+
+class Gates(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a candidate must reach before it replaces a champion."""
+
+    margin_auc: float = 0.001
+    """AUC that it must gain on the champion."""
+    min_auc: float = 0.70
+    """Least AUC on the held-out loans."""
+    max_ece: float = 0.03
+    """Largest expected calibration error on the held-out loans."""
+
+
+class PolicySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the lender wants a probability of default to mean; with the threshold it becomes a `Policy`."""
+
+    base_score: float = 600.0
+    """Points at the base odds."""
+    base_odds: float = 50.0
+    """Odds of repayment to default, to 1, at the base score."""
+    points_to_double: float = 20.0
+    """Points that double the odds."""
+    lowest_score: int = 300
+    """Points are never fewer."""
+    highest_score: int = 900
+    """Points are never more."""
+    bands: tuple[Band, ...] = BANDS
+    """From the highest points to the lowest; the last one begins at `lowest_score`."""
+    refer_share: float = 0.5
+    """Where `refer_from` is 0: the share of `decline_from` from which a person looks at a loan (0 to 1)."""
+    refer_from: float = 0.0
+    """Probability of default from which a person looks at a loan; 0: by `refer_share`."""
+    decline_from: float = 0.0
+    """Probability of default from which a loan is declined; 0: the winner's threshold."""
 
 
 class Shard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -57,15 +97,31 @@ class RunRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     shards: tuple[Shard, ...]
     """How they are divided among nodes, in order."""
     candidates: tuple[str, ...]
-    """Names of the candidates to train, each on its own node."""
+    """Names of the candidates to train."""
+    parameter_sets: dict[str, tuple[dict[str, float], ...]] = {}
+    """By candidate, every set of parameters that is tried, complete; a blend has none."""
     promote: PromoteMode = PromoteMode.AUTO
     """What becomes of the best."""
     seed: int = 0
     """Of everything that is drawn: the split and whatever a candidate draws."""
     held_out: float = 0.2
-    """Share of the loans that is never fitted on."""
+    """Share of the loans that is never fitted on, about."""
+    folds: int = 3
+    """Parts of the other loans, of which each parameter set is fitted on all but one."""
     threads: int = 1
     """Threads (and CPUs) of each node."""
+    max_running: int = 0
+    """Fits that run at a time; 0: as many as there are slots."""
+    min_rows_per_second: float = 0.0
+    """Rows a second, CSV to CSV on one core, that the winner must score; 0: any."""
+    gates: Gates = Gates()
+    """What the winner must reach before it replaces a champion."""
+    cost_of_bad: float = 0.0
+    """What a loan costs that was accepted and defaults; with `cost_of_lost_good` 0 as well, F1 sets the threshold."""
+    cost_of_lost_good: float = 0.0
+    """What a loan costs that was declined and would have been repaid, in the same unit."""
+    policy: PolicySettings = PolicySettings()
+    """What a probability means to the lender."""
 
     @property
     def layout(self) -> RunFolder:
@@ -75,8 +131,6 @@ class RunRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def request_problems(request: RunRequest) -> list[str]:
     """List everything that makes a run impossible, in words; an empty list means that it can start."""
-    from training.candidates import CANDIDATES
-
     problems = [f"contract: {problem}" for problem in find_problems(request.contract)]
     if request.contract.target is None:
         problems.append("the contract names no target, so that nothing can be learnt")
@@ -84,13 +138,7 @@ def request_problems(request: RunRequest) -> list[str]:
         problems.append(f"{request.run_id!r} is not the name of a run (letters, digits, - and _)")
     if not request.history or not request.shards:
         problems.append("there is no history to learn from")
-    if not request.candidates:
-        problems.append("there is no candidate to train")
-    if len(set(request.candidates)) != len(request.candidates):
-        problems.append("a candidate is named twice")
-    unknown = sorted(name for name in request.candidates if name not in CANDIDATES or not _CANDIDATE.fullmatch(name))
-    if unknown:
-        problems.append(f"no such candidate: {', '.join(unknown)} (there are {', '.join(CANDIDATES)})")
+    problems += _search_problems(request)
     if not 0 < request.held_out < 1:
         problems.append(f"the held-out share is {request.held_out}, it must lie between 0 and 1")
     if request.threads < 1:
@@ -102,6 +150,32 @@ def request_problems(request: RunRequest) -> list[str]:
         problems.append("a path is not absolute")
     if any(not _is_text(path) for path in paths):
         problems.append("the name of a file or folder is not valid UTF-8")
+    return problems
+
+
+def _search_problems(request: RunRequest) -> list[str]:
+    from training.blend import BLEND
+    from training.folds import FEWEST_FOLDS, MOST_FOLDS
+    from training.grid import known_candidates
+
+    problems = []
+    if not request.candidates:
+        problems.append("there is no candidate to train")
+    if len(set(request.candidates)) != len(request.candidates):
+        problems.append("a candidate is named twice")
+    known = known_candidates()
+    unknown = sorted(name for name in request.candidates if name not in known or not _CANDIDATE.fullmatch(name))
+    if unknown:
+        problems.append(f"no such candidate: {', '.join(unknown)} (there are {', '.join(known)})")
+    if BLEND in request.candidates and len(set(request.candidates)) < 3:
+        problems.append(f"candidate {BLEND} needs two others at least")
+    bare = [name for name in request.candidates if name != BLEND and not request.parameter_sets.get(name)]
+    if bare:
+        problems.append(f"no parameters to try for {', '.join(bare)}")
+    if not FEWEST_FOLDS <= request.folds <= MOST_FOLDS:
+        problems.append(f"there are {request.folds} folds, it must be {FEWEST_FOLDS} to {MOST_FOLDS}")
+    if request.max_running < 0:
+        problems.append(f"{request.max_running} fits at a time cannot run")
     return problems
 
 

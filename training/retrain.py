@@ -1,62 +1,63 @@
-"""A retrain from order to result: plan, write the run folder, have DAGMan run it, follow its events, sum up."""
+"""A retrain from order to result: plan it, have DAGMan run it, follow its events, sum up; or go on with one.
 
-import secrets
+A run that was started goes on by itself, whatever becomes of the process that started it; `resume` finds it again.
+"""
+
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from dag_specs.errors import DagSpecError
-from dag_specs.event_log import EventLog, create_log
-from dag_specs.events import EventKind
-from dag_specs.jobs import JobId, Scheduler, Slot, count_places
-from dag_specs.training_dag import DagNode, TrainingDag, dagman_settings, describe_dag, describe_nodes
-from scoring.atomic import write_bytes
-from scoring.contract import Contract
+from dag_specs.jobs import JobId, Scheduler
 from scoring.errors import LoansError
-from training.findings import Conclusion, Metrics
+from training.attempts import Attempt, begin_attempt, find_attempt, follow_attempt, only_one
+from training.findings import Comparison, Conclusion, Evaluation, Fitted, Metrics, SplitFigures, Validation
 from training.nodes import Node, plan_nodes
-from training.progress import NodeBoard, NodeProgress, NodeState
-from training.request import FORMAT, PromoteMode, RunRequest, write_request
-from training.retrain_outcome import NodeTime, explain_failure, longest_path, read_conclusion, read_times
-from training.run_folder import RunFolder
-from training.shards import SHARDS, plan_shards
-
-CANDIDATES = ("logistic", "tree")
-"""The candidates of a run that names none."""
-
-# A node takes longer to start than 100,000 loans take to read.
-_MOST_SHARDS = 8
-_PAUSE = 0.1
-# DAGMan's own event log tells its end; the queue is asked in case that log cannot be written.
-_QUEUE_INTERVAL = 5.0
+from training.outcome import read_details
+from training.progress import NodeBoard, NodeProgress
+from training.request import RunRequest
+from training.resume import find_finished, find_run, is_concluded
+from training.retrain_outcome import NodeTime, longest_path, read_conclusion, read_times
+from training.run_folder import SPLIT, evaluate_node, train_node
+from training.run_plan import RetrainOrder, check_places, plan_run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RetrainOrder:
-    """What a retrain is to do, with every path absolute."""
+class Run:
+    """A run that was started or resumed."""
 
-    training: Path
-    """The site's folder of training runs on the shared storage."""
-    models: Path
-    """The registry on the shared storage."""
-    history: tuple[Path, ...]
-    """Labelled files on the shared storage."""
-    contract: Contract
-    """How they are read."""
-    python: Path
-    """The interpreter as every execute node sees it."""
-    local_logs: Path
-    """Folder on this machine's local disk for HTCondor's event logs."""
-    candidates: tuple[str, ...] = CANDIDATES
-    """Which candidates are trained."""
-    seed: int = 0
-    """Of the split and of whatever a candidate draws."""
-    promote: PromoteMode = PromoteMode.AUTO
-    """What becomes of the best."""
-    threads: int = 1
-    """Cores for each node, and threads that it takes."""
+    request: RunRequest
+    """What was asked for."""
+    nodes: tuple[Node, ...]
+    """Its nodes, parents before children."""
+    finished: frozenset[str]
+    """Those that were done before it was resumed."""
+    attempt: Attempt | None
+    """What is in the queue; None: the run had come to its end before."""
+    resumed: bool
+    """Whether another command began it."""
+    planning_seconds: float
+    """Wall time before the DAG was submitted (seconds)."""
+    begun: float
+    """When this command began with it (monotonic, seconds)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CandidateResult:
+    """How a candidate did."""
+
+    parameters: Mapping[str, str]
+    """Those that its folds chose, as text."""
+    members: Mapping[str, float]
+    """Of a blend: its candidates and their weights."""
+    validation: Validation
+    """What it showed out of fold, where all choices were made."""
+    metrics: Metrics
+    """What it showed on the held-out loans."""
+    rows_per_second: float
+    """CSV to CSV on one core (rows a second)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +68,8 @@ class RetrainResult:
     """The run's name."""
     folder: Path
     """The run's folder."""
+    resumed: bool
+    """Whether another command began the run."""
     version: str
     """The version that was published."""
     candidate: str
@@ -75,8 +78,12 @@ class RetrainResult:
     """Whether the version is in production now."""
     why: str
     """Why, or why not."""
-    metrics: Mapping[str, Metrics]
-    """Figures of each candidate on the held-out loans, in the order asked for."""
+    comparison: Comparison | None
+    """With the champion; None when there was none, or it cannot be compared."""
+    candidates: Mapping[str, CandidateResult]
+    """How each candidate did, in the order asked for."""
+    split: SplitFigures
+    """How the history was divided."""
     rows_in: int
     """Rows of the history."""
     rejected: Mapping[str, int]
@@ -86,13 +93,18 @@ class RetrainResult:
     planning_seconds: float
     """Wall time before the DAG was submitted (seconds)."""
     wall_seconds: float
-    """Wall time of all (seconds)."""
+    """Wall time of this command (seconds); of a run that was resumed, only since then."""
     critical_path_seconds: float
     """Run time of the longest chain of nodes that wait for each other (seconds)."""
 
     @property
+    def metrics(self) -> Mapping[str, Metrics]:
+        """Figures of each candidate on the held-out loans, in the order asked for."""
+        return {name: candidate.metrics for name, candidate in self.candidates.items()}
+
+    @property
     def overhead_seconds(self) -> float:
-        """Wall time between submission and end that no node of the longest chain ran: DAGMan's and HTCondor's own."""
+        """Wall time between submission and end that no node of the longest chain ran: waiting for slots included."""
         return self.wall_seconds - self.planning_seconds - self.critical_path_seconds
 
 
@@ -102,183 +114,127 @@ def retrain(
     on_progress: Callable[[NodeProgress], None] = lambda _: None,
     pause: Callable[[float], object] = time.sleep,
 ) -> RetrainResult:
-    """Run the training DAG on the pool and return what came of it.
+    """Run the training DAG on the pool and return what came of it: `start`, then `finish`."""
+    return finish(start(order, scheduler), scheduler, on_progress, pause)
 
-    `on_progress` is called in this thread: once for each node as it waits, then at each change; `pause` (seconds)
-    between two looks at the events. When anything raises in here (Ctrl-C and `on_progress` included) the DAG is taken
-    out of the queue. Raises LoansError when the order cannot be carried out, HTCondor refuses, or a node fails: with
-    the node's own last words and the path of its log.
-    """
+
+def start(order: RetrainOrder, scheduler: Scheduler) -> Run:
+    """Plan a run and submit it. Raises LoansError when the order cannot be carried out or HTCondor refuses."""
     begun = time.monotonic()
-    try:
+    with _in_words():
         slots = scheduler.slots()
         request = plan_run(order, slots)
         nodes = plan_nodes(request)
-        _check_places(nodes, slots)
-        logs = _write_run(order, request, nodes)
-        submitted = time.monotonic()
-        _run_dag(scheduler, request.layout, nodes, logs, on_progress, pause)
+        check_places(nodes, slots)
+        with only_one(order.local_logs, request.run_id):
+            attempt = begin_attempt(request, nodes, (), scheduler, python=order.python, local_logs=order.local_logs)
+    return Run(
+        request=request,
+        nodes=nodes,
+        finished=frozenset(),
+        attempt=attempt,
+        resumed=False,
+        planning_seconds=time.monotonic() - begun,
+        begun=begun,
+    )
+
+
+def resume(training: Path, run_id: str | None, scheduler: Scheduler, *, python: Path, local_logs: Path) -> Run:
+    """Go on with a run of the folder `training`: the one named, else the latest.
+
+    One that is in the queue still is followed; else a DAG without the nodes that are finished is submitted. Raises
+    LoansError when there is no such run, its request does not read, or HTCondor refuses.
+    """
+    begun = time.monotonic()
+    request = find_run(training, run_id)
+    nodes = plan_nodes(request)
+    with _in_words(), only_one(local_logs, request.run_id):
+        # The queue first: a run that ends in between is then found concluded.
+        attempt = find_attempt(request, scheduler, local_logs)
+        finished = find_finished(request.layout, nodes)
+        if attempt is None and not is_concluded(request.layout):
+            check_places(tuple(node for node in nodes if node.name not in finished), scheduler.slots())
+            attempt = begin_attempt(request, nodes, finished, scheduler, python=python, local_logs=local_logs)
+    return Run(
+        request=request,
+        nodes=nodes,
+        finished=finished,
+        attempt=attempt,
+        resumed=True,
+        planning_seconds=time.monotonic() - begun,
+        begun=begun,
+    )
+
+
+def finish(
+    run: Run,
+    scheduler: Scheduler,
+    on_progress: Callable[[NodeProgress], None] = lambda _: None,
+    pause: Callable[[float], object] = time.sleep,
+) -> RetrainResult:
+    """Follow a run to its end and return what came of it.
+
+    `on_progress` is called in this thread: once for each node as it stands, then at each change; `pause` (seconds)
+    between two looks at the events. Whatever raises in here (Ctrl-C and `on_progress` included) leaves the run in the
+    queue: `stop` takes it out, `resume` comes back to it. Raises LoansError when a node fails - with the node's own
+    last words and the path of its log - or the run was removed.
+    """
+    layout = run.request.layout
+    if run.attempt is not None:
+        board = NodeBoard((node.name for node in run.nodes), run.finished)
+        with _in_words():
+            follow_attempt(run.attempt, layout, board, scheduler, on_progress, pause)
+    return _sum_up(run, read_conclusion(layout), wall=time.monotonic() - run.begun)
+
+
+def stop(run: Run, scheduler: Scheduler) -> None:
+    """Take a run's DAG and its nodes out of the queue; it can be resumed. Raises LoansError when HTCondor refuses."""
+    if run.attempt is not None:
+        with _in_words():
+            scheduler.remove([JobId(run.attempt.cluster)], "the retrain command was stopped")
+
+
+@contextmanager
+def _in_words() -> Iterator[None]:
+    """Tell what HTCondor refused as an error of ours."""
+    try:
+        yield
     except DagSpecError as error:
         raise LoansError(error.what, error.way_out) from error
-    conclusion = read_conclusion(request.layout)
-    ended = time.monotonic()
-    return _sum_up(request, nodes, conclusion, planning=submitted - begun, wall=ended - begun)
 
 
-def plan_run(order: RetrainOrder, slots: tuple[Slot, ...]) -> RunRequest:
-    """Plan the shards and name the run. Raises FileRefusedError when a history file cannot be read."""
-    run_id = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(3)}"
-    if not order.history:
-        raise LoansError(
-            "There is no history to learn from.",
-            "Put labelled CSV files into the site's history folder, or name them with --history.",
-        )
-    places = count_places(slots, cpus=order.threads, memory_mb=1, disk_mb=1)
-    return RunRequest(
-        format=FORMAT,
-        run_id=run_id,
-        folder=str(order.training / run_id),
-        models=str(order.models),
-        contract=order.contract,
-        history=tuple(map(str, order.history)),
-        shards=plan_shards(order.history, order.contract, max(SHARDS, min(places, _MOST_SHARDS))),
-        candidates=order.candidates,
-        promote=order.promote,
-        seed=order.seed,
-        threads=order.threads,
-    )
-
-
-def _check_places(nodes: tuple[Node, ...], slots: tuple[Slot, ...]) -> None:
-    """Refuse a node that no slot could ever run: it would wait for ever and say nothing."""
-    for node in nodes:
-        if not count_places(slots, cpus=node.cpus, memory_mb=node.memory_mb, disk_mb=node.disk_mb):
-            largest = max((slot.memory_mb for slot in slots), default=0)
-            raise LoansError(
-                f"No slot of the pool can run node {node.name}: it needs {node.cpus} CPUs, {node.memory_mb:,} MB of "
-                f"memory and {node.disk_mb:,} MB of disk. There are {len(slots)} slots; the largest has {largest:,} MB "
-                "of memory.",
-                "Check `condor_status`, give the pool larger slots, or train on fewer loans.",
-            )
-
-
-@dataclass(frozen=True, slots=True)
-class _Logs:
-    nodes: Path
-    dagman: Path
-
-
-def _write_run(order: RetrainOrder, request: RunRequest, nodes: tuple[Node, ...]) -> _Logs:
-    """Write everything that the run needs, before anything of it starts."""
-    layout = request.layout
-    dag = TrainingDag(
-        run_id=request.run_id,
-        python=order.python,
-        folder=layout.root,
-        submit_file=layout.submit,
-        nodes=tuple(_dag_node(layout, node) for node in nodes),
-    )
-    # The texts first: a path that cannot be told to HTCondor leaves nothing behind.
-    dag_text, submit_text = describe_dag(dag), describe_nodes(dag)
-    write_request(request)
-    write_bytes(layout.submit, submit_text.encode())
-    write_bytes(layout.dag, dag_text.encode())
-    logs = _Logs(order.local_logs / f"{request.run_id}.nodes.log", order.local_logs / f"{request.run_id}.dagman.log")
-    create_log(logs.nodes)
-    create_log(logs.dagman)
-    return logs
-
-
-def _dag_node(layout: RunFolder, node: Node) -> DagNode:
-    return DagNode(
-        name=node.name,
-        # -I: neither the job's folder nor PYTHON* variables nor the account's own packages have a say.
-        arguments=("-I", "-m", node.module, *node.arguments),
-        parents=node.parents,
-        category=node.category,
-        cpus=node.cpus,
-        memory_mb=node.memory_mb,
-        disk_mb=node.disk_mb,
-        output=layout.printed(node.name),
-        error=layout.complained(node.name),
-    )
-
-
-def _run_dag(
-    scheduler: Scheduler,
-    layout: RunFolder,
-    nodes: tuple[Node, ...],
-    logs: _Logs,
-    on_progress: Callable[[NodeProgress], None],
-    pause: Callable[[float], object],
-) -> None:
-    board = NodeBoard(node.name for node in nodes)
-    for progress in board.standing:
-        on_progress(progress)
-    cluster = scheduler.submit_dag(layout.dag, dagman_settings(logs.nodes), logs.dagman)
-    try:
-        code = _follow(scheduler, cluster, board, logs, on_progress, pause)
-    except BaseException:
-        # Whoever waits for the result is gone: nobody would look at what the DAG does from here on.
-        with suppress(DagSpecError):
-            scheduler.remove([JobId(cluster)], "the retrain command was stopped")
-        raise
-    if code != 0:
-        raise explain_failure(layout, board.standing, logs.dagman)
-
-
-def _follow(
-    scheduler: Scheduler,
-    cluster: int,
-    board: NodeBoard,
-    logs: _Logs,
-    on_progress: Callable[[NodeProgress], None],
-    pause: Callable[[float], object],
-) -> int | None:
-    """Follow the DAG to its end; return DAGMan's exit code, None when it did not end by itself or told none."""
-    node_events, dagman_events = EventLog(logs.nodes), EventLog(logs.dagman)
-    asked = time.monotonic()
-    while True:
-        # DAGMan's log is read first: what the nodes told before its end is then read in the same round.
-        ends = [event for event in dagman_events.read().events if event.kind in _DAGMAN_ENDS]
-        gone = False
-        if not ends and time.monotonic() - asked > _QUEUE_INTERVAL:
-            gone = not scheduler.is_queued(cluster)
-            asked = time.monotonic()
-        for event in node_events.read().events:
-            if progress := board.take(event):
-                on_progress(progress)
-        if any(node.state is NodeState.HELD for node in board.standing):
-            # Nothing releases it: the run would wait for ever.
-            scheduler.remove([JobId(cluster)], "a node was held")
-            return None
-        if ends:
-            return ends[-1].exit_code
-        if gone:
-            return 0 if all(node.state is NodeState.DONE for node in board.standing) else None
-        pause(_PAUSE)
-
-
-_DAGMAN_ENDS = {EventKind.TERMINATED, EventKind.ABORTED, EventKind.HELD}
-
-
-def _sum_up(
-    request: RunRequest, nodes: tuple[Node, ...], conclusion: Conclusion, *, planning: float, wall: float
-) -> RetrainResult:
-    times = read_times(request.layout, tuple(node.name for node in nodes))
+def _sum_up(run: Run, conclusion: Conclusion, *, wall: float) -> RetrainResult:
+    layout = run.request.layout
+    # Waits until the outcomes are to be seen here.
+    times = read_times(layout, tuple(node.name for node in run.nodes))
     seconds = {one.node: one.seconds for one in times}
     return RetrainResult(
-        run_id=request.run_id,
-        folder=request.layout.root,
+        run_id=run.request.run_id,
+        folder=layout.root,
+        resumed=run.resumed,
         version=conclusion.version,
         candidate=conclusion.candidate,
         promoted=conclusion.promoted,
         why=conclusion.why,
-        metrics=conclusion.candidates,
+        comparison=conclusion.comparison,
+        candidates={name: _candidate(run.request, name) for name in run.request.candidates},
+        split=read_details(layout.outcome(SPLIT), SplitFigures),
         rows_in=conclusion.rows_in,
         rejected=conclusion.rejected,
         nodes=times,
-        planning_seconds=planning,
+        planning_seconds=run.planning_seconds,
         wall_seconds=wall,
-        critical_path_seconds=longest_path({node.name: node.parents for node in nodes}, seconds),
+        critical_path_seconds=longest_path({node.name: node.parents for node in run.nodes}, seconds),
+    )
+
+
+def _candidate(request: RunRequest, name: str) -> CandidateResult:
+    fitted = read_details(request.layout.outcome(train_node(name)), Fitted)
+    evaluation = read_details(request.layout.outcome(evaluate_node(name)), Evaluation)
+    return CandidateResult(
+        parameters=fitted.parameters,
+        members=fitted.members,
+        validation=fitted.validation,
+        metrics=evaluation.metrics,
+        rows_per_second=evaluation.rows_per_second,
     )

@@ -64,6 +64,17 @@ def _patiently(folder: Path, read: Callable[[], Value]) -> Value:
         time.sleep(0.1)
 
 
+def read_auc(path: Path) -> float | None:
+    """Read what a node measured: AUC on a fold, out of fold or on the held-out loans; None when there is none (yet)."""
+    details: Any
+    try:
+        details = read_outcome(path, Any).details
+    except StorageError:
+        return None
+    parts = (details, details.get("validation"), details.get("metrics")) if isinstance(details, dict) else ()
+    return next((float(part["auc"]) for part in parts if isinstance(part, dict) and "auc" in part), None)
+
+
 def longest_path(parents: Mapping[str, Sequence[str]], seconds: Mapping[str, float]) -> float:
     """Return the run time of the longest chain of nodes that wait for each other (seconds)."""
     ends: dict[str, float] = {}
@@ -73,17 +84,19 @@ def longest_path(parents: Mapping[str, Sequence[str]], seconds: Mapping[str, flo
     return max(ends.values(), default=0.0)
 
 
-def explain_failure(layout: RunFolder, standing: Sequence[NodeProgress], dagman_log: Path) -> LoansError:
-    """Return the error for a DAG that did not end well: which node, its last words, where its log is."""
+def explain_failure(
+    layout: RunFolder, standing: Sequence[NodeProgress], dag_file: Path, dagman_log: Path
+) -> LoansError:
+    """Return the error for a DAG that did not end well: which node, its last words, where its log is, how to go on."""
     for state, explain in _EXPLANATIONS:
         for node in standing:
             if node.state is state:
                 return explain(layout, node)
-    output = dagman_output(layout.dag)
+    output = dagman_output(dag_file)
     told = _tail(output, only="ERROR")
     return LoansError(
         "DAGMan ended before the training run was done.",
-        "\n".join([*told, f"Its logs are {output} and {dagman_log}."]),
+        "\n".join([*told, f"Its logs are {output} and {dagman_log}.", _go_on(layout)]),
     )
 
 
@@ -97,22 +110,26 @@ def _failed(layout: RunFolder, node: NodeProgress) -> LoansError:
     what = what or node.reason or (lines[-1] if lines else "it left no word")
     return LoansError(
         f"Node {node.node} of the training run failed: {what}",
-        "\n".join(part for part in (way_out, *lines, f"Its log is {log}.") if part),
+        "\n".join(part for part in (way_out, *lines, f"Its log is {log}.", _go_on(layout)) if part),
     )
 
 
 def _held(layout: RunFolder, node: NodeProgress) -> LoansError:
     return LoansError(
         f"HTCondor cannot run node {node.node} of the training run and held it: {node.reason or 'no reason was told'}.",
-        f"The run was removed. Its files are in {layout.root}.",
+        f"The run was removed from the queue. {_go_on(layout)}",
     )
 
 
 def _removed(layout: RunFolder, node: NodeProgress) -> LoansError:
     return LoansError(
         f"Node {node.node} of the training run was removed from the queue: {node.reason or 'no reason was told'}.",
-        f"The run's files are in {layout.root}.",
+        _go_on(layout),
     )
+
+
+def _go_on(layout: RunFolder) -> str:
+    return f"When the cause is mended, `loans retrain --resume {layout.root.name}` goes on from here."
 
 
 _EXPLANATIONS = ((NodeState.FAILED, _failed), (NodeState.HELD, _held), (NodeState.REMOVED, _removed))

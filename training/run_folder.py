@@ -1,9 +1,10 @@
 """Every name inside `training/RUN_ID` on the shared storage, in one place; nothing here touches the disk.
 
 run.json                    what was asked for, written before the first job
-run.dag  node.sub           what DAGMan is told
+run-ATTEMPT.dag  node.sub   what DAGMan is told; each time that the run is resumed is an attempt of its own
 shards/SHARD.npz            loans of one shard, read
 train.npz  test.npz         the split
+candidates/NAME/fold-SET-FOLD.npy      what a fit foretells for the loans of the fold that it was not fitted on
 candidates/NAME/{fitted.pickle,model.onnx,golden.json}
 outcomes/NODE.json          how each node ended
 logs/NODE.out  logs/NODE.err    what each node printed
@@ -25,10 +26,9 @@ class RunFolder:
         """What was asked for."""
         return self.root / "run.json"
 
-    @property
-    def dag(self) -> Path:
-        """The text that DAGMan runs; DAGMan's own files are named after it."""
-        return self.root / "run.dag"
+    def dag(self, attempt: int) -> Path:
+        """Name the text that DAGMan runs at an attempt (1-based); DAGMan's own files are named after it."""
+        return self.root / f"run-{attempt}.dag"
 
     @property
     def submit(self) -> Path:
@@ -63,8 +63,12 @@ class RunFolder:
         """Name the folder of one candidate."""
         return self.candidates / name
 
+    def predictions(self, name: str, parameter_set: int, fold: int) -> Path:
+        """Name what a parameter set (0-based) foretells for a fold (0-based)."""
+        return self.candidate(name) / f"fold-{parameter_set + 1}-{fold + 1}.npy"
+
     def fitted(self, name: str) -> Path:
-        """Name the fitted pipeline, for this run only."""
+        """Name what a candidate has learnt, for this run only."""
         return self.candidate(name) / "fitted.pickle"
 
     def graph(self, name: str) -> Path:
@@ -121,8 +125,13 @@ def preprocess_node(shard: int) -> str:
     return f"preprocess-{shard}"
 
 
+def fit_node(candidate: str, parameter_set: int, fold: int) -> str:
+    """Name the node that fits a parameter set (0-based, 1-based in the name) without a fold (the same)."""
+    return f"fit-{candidate}-{parameter_set + 1}-{fold + 1}"
+
+
 def train_node(candidate: str) -> str:
-    """Name the node that fits a candidate."""
+    """Name the node that chooses a candidate's parameters and fits it on all of the train side."""
     return f"train-{candidate}"
 
 

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from scoring.errors import LoansError
 from training.findings import Part, SplitFigures
+from training.folds import draw_folds
 from training.labelled_loans import LabelledLoans, join_loans, load_loans
+from training.loan_hash import hash_loans
 from training.outcome import run_node
 from training.threads import limit_threads
 
@@ -18,29 +20,37 @@ FEWEST = 20
 """Loans of either outcome that a history must have."""
 
 
-def split_positions(labels: NDArray[np.uint8], held_out: float, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Draw which loans are held out: the same share of each outcome, by `seed`; train and test positions, ascending.
+def split_positions(
+    features: NDArray[np.float32], labels: NDArray[np.uint8], held_out: float, seed: int
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Tell which loans are held out, about that share of each outcome; train and test positions, ascending.
 
-    Raises LoansError when there are too few loans of either outcome.
+    A loan's features and the seed decide its side: it stays there while the history grows, twins lie on one side, and
+    what a smaller share holds out, a larger one holds out as well. So a model that was fitted on the train side of an
+    earlier run with this seed and no smaller a share has seen none of today's held-out loans.
+
+    Raises LoansError when there are too few loans of either outcome, or the draw leaves a side without one.
     """
-    stream = np.random.default_rng([seed, 1])
-    tests = []
+    held = hash_loans(features, seed) < np.uint64(int(held_out * 2.0**64))
     for label, meaning in ((0, "that were repaid"), (1, "that defaulted")):
-        positions = np.flatnonzero(labels == label)
-        if len(positions) < FEWEST:
+        outcome = labels == label
+        found = int(np.count_nonzero(outcome))
+        if found < FEWEST:
             raise LoansError(
-                f"The history has {len(positions)} loans {meaning}; at least {FEWEST} are needed to learn from.",
+                f"The history has {found} loans {meaning}; at least {FEWEST} are needed to learn from.",
                 "Add labelled loans to the history folder, or check `positive` of the target in the contract.",
             )
-        tests.append(stream.permutation(positions)[: max(1, round(len(positions) * held_out))])
-    test = np.sort(np.concatenate(tests))
-    train = np.setdiff1d(np.arange(len(labels)), test, assume_unique=True)
-    return train, test
+        if not 0 < np.count_nonzero(outcome & held) < found:
+            raise LoansError(
+                f"Of the history's {found} loans {meaning}, the draw puts all on one side of the split.",
+                "Add labelled loans to the history folder, or set another `seed` under [training] in the site file.",
+            )
+    return np.flatnonzero(~held), np.flatnonzero(held)
 
 
 def split_loans(loans: LabelledLoans, held_out: float, seed: int) -> tuple[LabelledLoans, LabelledLoans]:
     """Divide loans into train and test. Raises LoansError when there are too few of either outcome."""
-    train, test = split_positions(loans.labels, held_out, seed)
+    train, test = split_positions(loans.features, loans.labels, held_out, seed)
     return loans.take(train), loans.take(test)
 
 
@@ -49,6 +59,8 @@ def split(options: argparse.Namespace) -> SplitFigures:
     limit_threads(options.threads)
     loans = join_loans([load_loans(path) for path in options.shards])
     train, test = split_loans(loans, options.held_out, options.seed)
+    # Asked here, once, so that not every fit comes to fail for it.
+    draw_folds(train.features, train.labels, options.folds, options.seed)
     train.save(options.train)
     test.save(options.test)
     return SplitFigures(Part(len(train), train.defaults, train.digest()), Part(len(test), test.defaults, test.digest()))
@@ -63,10 +75,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--test", type=Path, required=True)
     parser.add_argument("--held-out", type=float, required=True)
     parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--folds", type=int, required=True)
     parser.add_argument("--outcome", type=Path, required=True)
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args(arguments)
-    return run_node(options.node, options.outcome, lambda: split(options))
+    return run_node(options.node, options.outcome, lambda: split(options), (options.train, options.test))
 
 
 if __name__ == "__main__":

@@ -121,9 +121,13 @@ class QueueOnDisk:
                     count += 1
         return count
 
-    def submit_dag(self, dag_file: Path, settings: Mapping[str, str], event_log: Path) -> int:
+    def submit_dag(self, dag_file: Path, settings: Mapping[str, str], event_log: Path, run_id: str) -> int:
         """Run no DAG: nothing here trains."""
-        raise SchedulerError(f"{dag_file} is not run here ({len(settings)} settings, {event_log}).")
+        raise SchedulerError(f"{dag_file} of {run_id} is not run here ({len(settings)} settings, {event_log}).")
+
+    def find_dag(self, run_id: str) -> int | None:
+        """There are no training runs here: see `Scheduler`."""
+        raise SchedulerError(f"{run_id} is not run here.")
 
     def is_queued(self, cluster: int) -> bool:
         """Tell whether a cluster is in the queue: see `Scheduler`."""

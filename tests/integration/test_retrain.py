@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dag_specs.event_log import EventLog
 from dag_specs.jobs import JobState, Slot
 from dag_specs.scheduler import connect
 from local_pool.status import PoolStatus
@@ -20,17 +19,23 @@ from tests.integration.trained import trained as trained  # noqa: PLC0414 - a fi
 from tests.unit.dag_specs.in_memory_scheduler import Command, InMemoryScheduler, run_for_real
 from training.generate import generate_loans
 from training.progress import NodeProgress, NodeState
-from training.retrain import RetrainResult, retrain
+from training.retrain import RetrainResult, finish, resume, retrain, start, stop
 
-LIMIT_SECONDS = 40
+LIMIT_SECONDS = 35
 """The customer's: a retrain of the reference data with the two classics on a pool of two slots."""
 
 NODES = (
     "preprocess-1",
     "preprocess-2",
     "split",
+    "fit-logistic-1-1",
+    "fit-logistic-1-2",
+    "fit-logistic-1-3",
     "train-logistic",
     "evaluate-logistic",
+    "fit-tree-1-1",
+    "fit-tree-1-2",
+    "fit-tree-1-3",
     "train-tree",
     "evaluate-tree",
     "promote",
@@ -70,8 +75,10 @@ def test_retrain_is_quick(trained: TrainedSite) -> None:
 def test_progress_is_told_node_by_node(trained: TrainedSite) -> None:
     """Every node is told of as it waits, is queued, runs on some host, and is done, in this order."""
     for name in NODES:
-        states = [told.state for told in trained.progress if told.node == name]
+        states = [told.state for told in trained.progress if told.node == name and told.auc is None]
         assert states == [NodeState.WAITING, NodeState.QUEUED, NodeState.RUNNING, NodeState.DONE]
+        measured = [told.auc for told in trained.progress if told.node == name and told.auc is not None]
+        assert len(measured) == (name.startswith(("fit", "train", "evaluate")))
         assert [told.host for told in trained.progress if told.node == name][-1]
 
 
@@ -116,21 +123,22 @@ def test_failed_node_is_explained(pool: PoolStatus, tmp_path: Path, history: Pat
     assert [one.attempt for one in told if one.state is NodeState.FAILED] == [1, 2]
 
 
-def test_interrupted_retrain_leaves_the_queue(pool: PoolStatus, tmp_path: Path, history: Path) -> None:
-    """Ctrl-C takes the DAG and its nodes out of the queue."""
+def test_interrupted_retrain_goes_on_until_it_is_stopped(pool: PoolStatus, tmp_path: Path, history: Path) -> None:
+    """Ctrl-C leaves the DAG in the queue; `stop` takes it and its nodes out."""
 
     def interrupt(progress: NodeProgress) -> None:
         if progress.state is NodeState.RUNNING:
             raise KeyboardInterrupt
 
     scheduler = connect(str(pool.condor_config))
+    run = start(order_retrain(tmp_path / "site", history), scheduler)
     with pytest.raises(KeyboardInterrupt):
-        retrain(order_retrain(tmp_path / "site", history), scheduler, interrupt)
-    # DAGMan's own event log tells the cluster; the nodes follow it.
-    (log,) = (tmp_path / "site" / "local").glob("*.dagman.log")
-    dag = EventLog(log).read().events[0].cluster
+        finish(run, scheduler, interrupt)
+    assert run.attempt is not None
+    assert scheduler.find_dag(run.request.run_id) == run.attempt.cluster
+    stop(run, scheduler)
     deadline = time.monotonic() + 20
-    while any(scheduler.is_queued(cluster) for cluster in range(dag, dag + 3)):
+    while any(scheduler.is_queued(run.attempt.cluster + further) for further in range(3)):
         assert time.monotonic() < deadline
         time.sleep(0.1)
 
@@ -142,11 +150,62 @@ def _retrain(root: Path, history: Path, scheduler: InMemoryScheduler) -> Retrain
     return retrain(order_retrain(root, history), scheduler, pause=lambda _: scheduler.advance())
 
 
-def test_retrain_without_a_pool(tmp_path: Path, history: Path) -> None:
-    """The same driver runs the same nodes on any scheduler."""
-    result = _retrain(tmp_path / "site", history, InMemoryScheduler())
+def test_retrain_without_a_pool(tmp_path: Path, history: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same driver runs the same nodes on any scheduler; one that is away while it is started again ends nothing."""
+    monkeypatch.setattr("training.attempts._QUEUE_INTERVAL", 0.0)
+    scheduler = InMemoryScheduler()
+    away = iter([True] * 3)
+
+    def pause(_: float) -> None:
+        scheduler.down = next(away, False)
+        if not scheduler.down:
+            scheduler.advance()
+
+    result = retrain(order_retrain(tmp_path / "site", history), scheduler, pause=pause)
     assert set(result.metrics) == {"logistic", "tree"}
     assert open_model(tmp_path / "site" / "models", result.version)
+    assert next(away, None) is None
+
+
+def test_failed_run_is_resumed_once_the_cause_is_mended(tmp_path: Path, history: Path, broken_python: Path) -> None:
+    """A run whose node failed for good goes on from there: what is finished is not submitted again."""
+    scheduler = InMemoryScheduler()
+    order = order_retrain(tmp_path / "site", history, broken_python)
+    with pytest.raises(LoansError, match="split") as caught:
+        retrain(order, scheduler, pause=lambda _: scheduler.advance())
+    (folder,) = order.training.iterdir()
+    assert f"loans retrain --resume {folder.name}" in caught.value.way_out
+    run = resume(order.training, None, scheduler, python=Path(sys.executable), local_logs=order.local_logs)
+    assert run.finished == {"preprocess-1", "preprocess-2"}
+    result = finish(run, scheduler, pause=lambda _: scheduler.advance())
+    assert result.resumed
+    again = resume(order.training, result.run_id, scheduler, python=Path(sys.executable), local_logs=order.local_logs)
+    assert again.attempt is None
+    assert finish(again, scheduler).version == result.version
+
+
+def test_data_that_fail_are_not_tried_again(tmp_path: Path, history: Path) -> None:
+    """What a second attempt cannot mend - too few defaults - is tried once."""
+    small = tmp_path / "small.csv"
+    small.write_bytes(b"".join(history.read_bytes().splitlines(keepends=True)[:60]))
+    told: list[NodeProgress] = []
+    scheduler = InMemoryScheduler()
+    with pytest.raises(LoansError, match="at least 20 are needed"):
+        retrain(order_retrain(tmp_path / "site", small), scheduler, told.append, lambda _: scheduler.advance())
+    assert [one.node for one in told if one.state is NodeState.FAILED] == ["split"]
+
+
+def test_a_pool_that_is_away_for_long_is_told(tmp_path: Path, history: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A scheduler that does not answer for long is told of; the run is left as it is."""
+    monkeypatch.setattr("training.attempts._QUEUE_INTERVAL", 0.0)
+    monkeypatch.setattr("training.attempts.SILENCE", 0.0)
+    scheduler = InMemoryScheduler()
+    run = start(order_retrain(tmp_path / "site", history), scheduler)
+    scheduler.down = True
+    with pytest.raises(LoansError, match="The scheduler is down"):
+        finish(run, scheduler, pause=lambda _: None)
+    scheduler.down = False
+    assert scheduler.find_dag(run.request.run_id) is not None
 
 
 def test_killed_node_is_explained(tmp_path: Path, history: Path) -> None:

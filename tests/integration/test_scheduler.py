@@ -277,7 +277,12 @@ def _dag(site: Site, *, code: int = 0) -> TrainingDag:
         folder=site.folder,
         # A backslash in the submit file's own name is refused, so it lies beside the awkward folder.
         submit_file=site.folder.parent / "node's own.sub",
-        nodes=(node("first"), node("second", "first"), node("third", "first"), node("last", "second", "third")),
+        nodes=(
+            node("first"),
+            node("second", "first"),
+            dataclasses.replace(node("third", "first"), priority=7),
+            node("last", "second", "third"),
+        ),
         category_limits=(("work", 1),),
     )
 
@@ -289,10 +294,13 @@ def _run_dag(site: Site, dag: TrainingDag) -> tuple[int, list[JobEvent], list[Jo
     nodes_log, dagman_log = site.folder.parent / "nodes of it.log", site.folder.parent / "dagman of it.log"
     create_log(nodes_log)
     create_log(dagman_log)
-    number = site.scheduler.submit_dag(dag_file, dagman_settings(nodes_log), dagman_log)
+    number = site.scheduler.submit_dag(dag_file, dagman_settings(nodes_log), dagman_log, dag.run_id)
     assert site.scheduler.is_queued(number)
+    assert site.scheduler.find_dag(dag.run_id) == number
+    assert site.scheduler.find_dag("run-2") is None
     ends = site.wait_for_events(dagman_log, EventKind.TERMINATED, 1)
     site.wait(lambda: not site.scheduler.is_queued(number))
+    assert site.scheduler.find_dag(dag.run_id) is None
     return number, list(EventLog(nodes_log).read().events), ends
 
 
@@ -302,9 +310,8 @@ def test_dag_runs_in_order(site: Site) -> None:
     assert ends[-1].exit_code == 0
     names = {event.cluster: event.node for event in events if event.kind is EventKind.SUBMITTED}
     order = [names[event.cluster] for event in events if event.kind is EventKind.TERMINATED]
-    assert order[0] == "first"
-    assert order[-1] == "last"
-    assert set(order) == {"first", "second", "third", "last"}
+    # Of two that could begin, the one with the higher priority.
+    assert order == ["first", "third", "second", "last"]
     words = (site.folder / "third.out").read_text().splitlines()[0]
     assert words == f"[{site.folder}/third][][it's \\ here][back\\slash]"
     # Never more than one of them at a time.
@@ -318,6 +325,23 @@ def test_failed_node_is_tried_again_and_ends_the_dag(site: Site) -> None:
     assert ends[-1].exit_code != 0
     assert [event.exit_code for event in events if event.kind is EventKind.TERMINATED] == [4, 4]
     assert {event.node for event in events if event.kind is EventKind.SUBMITTED} == {"first"}
+
+
+def test_node_that_would_fail_again_is_not_tried_again(site: Site) -> None:
+    """A node that ends with the exit code that says so runs once."""
+    _, events, ends = _run_dag(site, dataclasses.replace(_dag(site, code=4), futile_exit=4))
+    assert ends[-1].exit_code != 0
+    assert [event.exit_code for event in events if event.kind is EventKind.TERMINATED] == [4]
+
+
+def test_nodes_that_are_done_are_not_run(site: Site) -> None:
+    """A node that the DAG file marks as done is not submitted, and those that wait for it run."""
+    dag = _dag(site)
+    done = {"first", "third"}
+    nodes = tuple(dataclasses.replace(node, done=node.name in done) for node in dag.nodes)
+    _, events, ends = _run_dag(site, dataclasses.replace(dag, nodes=nodes))
+    assert ends[-1].exit_code == 0
+    assert [event.node for event in events if event.kind is EventKind.SUBMITTED] == ["second", "last"]
 
 
 def test_missing_configuration_is_told(tmp_path: Path) -> None:

@@ -107,6 +107,9 @@ def test_without_a_command_the_help_is_shown(loans: Loans) -> None:
         ("status", "--count", "-1"),
         ("score", "f.csv", "-o", "o.csv", "--threads", "0"),
         ("retrain", "--promote", "perhaps"),
+        ("retrain", "20260102-030405-abcdef"),
+        ("retrain", "--resume", "--history", "loans.csv"),
+        ("retrain", "--resume", "--promote", "never"),
     ],
     ids=" ".join,
 )

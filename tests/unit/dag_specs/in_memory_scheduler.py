@@ -137,14 +137,20 @@ class InMemoryScheduler:
             self._jobs[job.id] = replace(job, memory_mb=memory_mb)
         return len(named)
 
-    def submit_dag(self, dag_file: Path, settings: Mapping[str, str], event_log: Path) -> int:
+    def submit_dag(self, dag_file: Path, settings: Mapping[str, str], event_log: Path, run_id: str) -> int:
         """Submit a DAG: see `Scheduler`."""
         self._reach()
         check_path(dag_file, "DAG file")
+        check_identifier(run_id, "run id")
         words = ("condor_dagman", str(dag_file))
         cluster = self._add(Command(words, dag_file.parent, {}, dag_file, dag_file, event_log), "", None, 0)
-        self._dags[cluster] = _Dag(read_dag(dag_file.read_text()), Path(settings["DAGMAN_DEFAULT_NODE_LOG"]))
+        self._dags[cluster] = _Dag(read_dag(dag_file.read_text()), Path(settings["DAGMAN_DEFAULT_NODE_LOG"]), run_id)
         return cluster
+
+    def find_dag(self, run_id: str) -> int | None:
+        """Find DAGMan's job of a run: see `Scheduler`."""
+        self._reach()
+        return max((cluster for cluster, dag in self._dags.items() if dag.run_id == run_id), default=None)
 
     def is_queued(self, cluster: int) -> bool:
         """Tell whether a cluster is in the queue: see `Scheduler`."""
@@ -270,7 +276,7 @@ class InMemoryScheduler:
 
     def _advance_dag(self, cluster: int, dag: "_Dag") -> None:
         for name in dag.ended(self._jobs):
-            if dag.failed(name) and dag.text.retries.get(name, 0) > dag.tries[name] - 1:
+            if dag.may_try_again(name):
                 dag.states[name] = None
         ready = dag.ready()
         for name in ready:
@@ -300,9 +306,9 @@ class InMemoryScheduler:
 
 
 class _Dag:
-    def __init__(self, text: DagText, log: Path) -> None:
-        self.text, self.log = text, log
-        self.states: dict[str, int | None] = dict.fromkeys(text.submit_files)
+    def __init__(self, text: DagText, log: Path, run_id: str) -> None:
+        self.text, self.log, self.run_id = text, log, run_id
+        self.states: dict[str, int | None] = {name: 0 if name in text.done else None for name in text.submit_files}
         self.tries = dict.fromkeys(text.submit_files, 0)
         self._running: dict[str, JobId] = {}
 
@@ -321,14 +327,28 @@ class _Dag:
             self.states[name] = job.exit_code if job.exit_code is not None else -1
         return over
 
-    def failed(self, name: str) -> bool:
-        return self.states[name] != 0
+    def may_try_again(self, name: str) -> bool:
+        code = self.states[name]
+        futile = code == self.text.futile_exits.get(name, -1000)
+        return code != 0 and not futile and self.text.retries.get(name, 0) > self.tries[name] - 1
 
     def ready(self) -> list[str]:
-        return [
+        could = [
             name
             for name, state in self.states.items()
             if state is None
             and name not in self._running
             and all(self.states[parent] == 0 for parent in self.text.parents[name])
         ]
+        return self._throttled(sorted(could, key=lambda name: -self.text.priorities.get(name, 0)))
+
+    def _throttled(self, names: list[str]) -> list[str]:
+        running = [self.text.categories.get(name) for name in self._running]
+        places = {category: limit - running.count(category) for category, limit in self.text.limits.items()}
+        taken: list[str] = []
+        for name in names:
+            category = self.text.categories.get(name, "")
+            places[category] = places.get(category, len(names)) - 1
+            if places[category] >= 0:
+                taken.append(name)
+        return taken

@@ -58,6 +58,16 @@ class DagText:
     """By node."""
     retries: dict[str, int] = field(default_factory=dict)
     """By node."""
+    futile_exits: dict[str, int] = field(default_factory=dict)
+    """By node: the exit code after which it is not tried again."""
+    priorities: dict[str, int] = field(default_factory=dict)
+    """By node."""
+    done: set[str] = field(default_factory=set)
+    """Nodes that are not run."""
+    categories: dict[str, str] = field(default_factory=dict)
+    """By node."""
+    limits: dict[str, int] = field(default_factory=dict)
+    """By category."""
 
 
 def read_dag(text: str) -> DagText:
@@ -67,7 +77,9 @@ def read_dag(text: str) -> DagText:
         word, _, rest = line.partition(" ")
         if word == "JOB":
             name, _, path = rest.partition(" ")
-            dag.submit_files[name] = path.strip('"')
+            if path.endswith('" DONE'):
+                dag.done.add(name)
+            dag.submit_files[name] = path.removesuffix(" DONE").strip('"')
             dag.macros[name] = {}
             dag.parents[name] = []
         elif word == "VARS":
@@ -75,8 +87,20 @@ def read_dag(text: str) -> DagText:
             macro, _, value = assignment.partition("=")
             dag.macros[name][macro] = re.sub(r"\\(.)", r"\1", value[1:-1])
         elif word == "RETRY":
-            name, _, count = rest.partition(" ")
+            name, count, *unless = rest.split(" ")
             dag.retries[name] = int(count)
+            if unless:
+                assert unless[0] == "UNLESS-EXIT"
+                dag.futile_exits[name] = int(unless[1])
+        elif word == "PRIORITY":
+            name, _, priority = rest.partition(" ")
+            dag.priorities[name] = int(priority)
+        elif word == "CATEGORY":
+            name, _, category = rest.partition(" ")
+            dag.categories[name] = category
+        elif word == "MAXJOBS":
+            category, _, limit = rest.partition(" ")
+            dag.limits[category] = int(limit)
         elif word == "PARENT":
             parent, child = _edge(rest.split())
             dag.parents[child].append(parent)

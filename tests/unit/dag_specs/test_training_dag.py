@@ -37,12 +37,17 @@ DAG = TrainingDag(
     python=Path("/opt/loans/.venv/bin/python"),
     folder=FOLDER,
     submit_file=FOLDER / "node.sub",
-    nodes=(_node("split", category="split"), _node("train-tree", "split"), _node("end", "split", "train-tree")),
+    nodes=(
+        dataclasses.replace(_node("split", category="split"), done=True),
+        dataclasses.replace(_node("train-tree", "split"), priority=35),
+        _node("end", "split", "train-tree"),
+    ),
     category_limits=(("train", 2),),
+    futile_exit=3,
 )
 
 GOLDEN_DAG = r"""# Training run run-1
-JOB split "/nfs/our loans/training/run-1/node.sub"
+JOB split "/nfs/our loans/training/run-1/node.sub" DONE
 VARS split node_arguments="-I -m training.split --note 'it''s back\\slashed'"
 VARS split node_output="/nfs/our loans/training/run-1/logs/split.out"
 VARS split node_error="/nfs/our loans/training/run-1/logs/split.err"
@@ -50,7 +55,7 @@ VARS split node_cpus="1"
 VARS split node_memory="512"
 VARS split node_disk="65536"
 CATEGORY split split
-RETRY split 1
+RETRY split 1 UNLESS-EXIT 3
 JOB train-tree "/nfs/our loans/training/run-1/node.sub"
 VARS train-tree node_arguments="-I -m training.train-tree --note 'it''s back\\slashed'"
 VARS train-tree node_output="/nfs/our loans/training/run-1/logs/train-tree.out"
@@ -59,7 +64,8 @@ VARS train-tree node_cpus="1"
 VARS train-tree node_memory="512"
 VARS train-tree node_disk="65536"
 CATEGORY train-tree train
-RETRY train-tree 1
+RETRY train-tree 1 UNLESS-EXIT 3
+PRIORITY train-tree 35
 JOB end "/nfs/our loans/training/run-1/node.sub"
 VARS end node_arguments="-I -m training.end --note 'it''s back\\slashed'"
 VARS end node_output="/nfs/our loans/training/run-1/logs/end.out"
@@ -68,7 +74,7 @@ VARS end node_cpus="1"
 VARS end node_memory="512"
 VARS end node_disk="65536"
 CATEGORY end train
-RETRY end 1
+RETRY end 1 UNLESS-EXIT 3
 PARENT split CHILD train-tree
 PARENT split CHILD end
 PARENT train-tree CHILD end
@@ -90,7 +96,7 @@ error = $(node_error)
 request_cpus = $(node_cpus)
 request_memory = $(node_memory)
 request_disk = $(node_disk)
-keep_claim_idle = 30
+keep_claim_idle = 10
 job_lease_duration = 600
 notification = never
 My.LoansRun = "run-1"
@@ -111,6 +117,11 @@ def test_node_text() -> None:
 def test_node_that_is_not_tried_again() -> None:
     """Without retries there is no RETRY line."""
     assert "RETRY" not in describe_dag(dataclasses.replace(DAG, retries=0))
+
+
+def test_node_that_is_tried_again_whatever_its_exit_code() -> None:
+    """Without an exit code that says so, no failure is taken for one that would repeat itself."""
+    assert "RETRY split 1\n" in describe_dag(dataclasses.replace(DAG, futile_exit=None))
 
 
 def _with(*nodes: DagNode) -> TrainingDag:
@@ -137,6 +148,8 @@ def _with(*nodes: DagNode) -> TrainingDag:
         (dataclasses.replace(DAG, submit_file=Path("/a\\b/node.sub")), "backslash"),
         (dataclasses.replace(DAG, submit_file=Path("node.sub")), "absolute"),
         (dataclasses.replace(DAG, category_limits=(("train", 0),)), "limit"),
+        (dataclasses.replace(DAG, futile_exit=0), "exit code"),
+        (_with(dataclasses.replace(_node("a"), priority=-1)), "priority"),
     ],
 )
 def test_dag_that_dagman_would_misread_is_refused(dag: TrainingDag, complaint: str) -> None:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from inbox_watcher.config import Inbox, Pool, Scoring, Site, Training, default_state, load_site, write_site
+from inbox_watcher.config import Inbox, Pool, Scoring, Site, default_state, load_site, write_site
+from inbox_watcher.training_settings import Policy, Training
 from scoring.errors import LoansError
 
 
@@ -32,7 +33,13 @@ def test_the_comments_show_the_defaults(tmp_path: Path) -> None:
         for line in path.read_text().splitlines()
     )
     tables = tomllib.loads(shown)
-    for name, kind in (("pool", Pool), ("inbox", Inbox), ("scoring", Scoring), ("training", Training)):
+    for name, kind in (
+        ("pool", Pool),
+        ("inbox", Inbox),
+        ("scoring", Scoring),
+        ("training", Training),
+        ("policy", Policy),
+    ):
         assert set(tables[name]) == set(kind.__struct_fields__)
     path.write_text(shown)
     assert load_site(path) == Site(root="/shared", state="/state")
@@ -87,6 +94,29 @@ def test_a_folder_instead_of_a_file_is_told(tmp_path: Path) -> None:
         ("[pool]\nkeep_claim_idle_seconds = -1", "pool.keep_claim_idle_seconds must not be negative"),
         ("[training]\nshards = 0", "training.shards must be more than 0"),
         ("[training]\nseed = -1", "training.seed must not be negative"),
+        ("[training]\nfolds = 1", "training.folds must lie between 2 and 10"),
+        ("[training]\ncandidates = []", "training.candidates names none"),
+        ("[training]\nthreads = 0", "training.threads must be more than 0"),
+        ("[training]\nmax_running = -1", "training.max_running must not be negative"),
+        ("[training]\nmin_rows_per_second = -1.0", "training.min_rows_per_second must not be negative"),
+        ("[training]\nmargin_auc = -0.1", "training.margin_auc must not be negative"),
+        ("[training]\nmin_auc = 0.3", "training.min_auc must lie between 0.5 and 1"),
+        ("[training]\nmax_ece = nan", "training.max_ece must lie between 0 and 1"),
+        ("[training]\ncost_of_bad = 5", "must both be given, or neither"),
+        ("[training.grid.tree]\nccp_alpha = 0.1", "training.grid"),
+        ("[policy]\nbase_odds = 0", "policy.base_odds must be more than 0"),
+        ("[policy]\npoints_to_double = -20", "policy.points_to_double must be more than 0"),
+        ("[policy]\nlowest_score = 900", "policy.lowest_score must be less"),
+        ("[policy]\nlowest_score = 200", "the last of policy.bands must begin at policy.lowest_score"),
+        ("[policy]\nbands = []", "the last of policy.bands"),
+        (
+            """[policy]
+            bands = [{name = "A", from_score = 400}, {name = "B", from_score = 500}, {name = "C", from_score = 300}]""",
+            "from the highest points",
+        ),
+        ('[policy]\nbands = [{name = "A", from_score = 500}, {name = "A", from_score = 300}]', "different names"),
+        ("[policy]\nrefer_share = 1.5", "policy.refer_share must lie between 0 and 1"),
+        ("[policy]\nrefer_from = 0.5\ndecline_from = 0.3", "policy.refer_from must not be above"),
         ("[scoring]\ncpus = 1.5", r"scoring.cpus"),
         ("[scoring]\ncpu = 1", r"unknown field `cpu`"),
         ("[scorign]\ncpus = 1", r"unknown field `scorign`"),
@@ -147,3 +177,10 @@ def test_jobs_run_the_named_interpreter_or_this_one() -> None:
 
     assert Site(root="/r", state="/s").python == sys.executable
     assert Site(root="/r", state="/s", pool=Pool(python="/opt/python")).python == "/opt/python"
+
+
+def test_a_grid_reads_from_the_site_file(tmp_path: Path) -> None:
+    """Values to try are given by candidate and parameter, in a table or in one line."""
+    table = load_site(write(tmp_path, "[training.grid.boosting]\nlearning_rate = [0.05, 1]"))
+    line = load_site(write(tmp_path, "[training]\ngrid = {boosting = {learning_rate = [0.05, 1]}}"))
+    assert table.training.grid == line.training.grid == {"boosting": {"learning_rate": (0.05, 1.0)}}

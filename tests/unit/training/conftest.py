@@ -5,13 +5,15 @@ import io
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from scoring.contract import REFERENCE, Contract, load_contract
+from training.blend import BLEND
 from training.generate import generate_loans
+from training.grid import Grid, plan_sets
 from training.labelled_loans import LabelledLoans, join_loans
 from training.nodes import Node, plan_nodes
 from training.preprocess import read_shard
@@ -49,7 +51,7 @@ def real_history() -> Path:
 
 @pytest.fixture
 def make_request(tmp_path: Path, contract: Contract) -> MakeRequest:
-    """Give a function that writes a run's request for some history files."""
+    """Give a function that writes a run's request for some history files; without a grid, of one set per candidate."""
 
     def make(
         *history: Path,
@@ -57,6 +59,8 @@ def make_request(tmp_path: Path, contract: Contract) -> MakeRequest:
         candidates: tuple[str, ...] = ("logistic", "tree"),
         promote: PromoteMode = PromoteMode.AUTO,
         seed: int = 0,
+        folds: int = 3,
+        grids: Mapping[str, Grid] | None = None,
     ) -> RunRequest:
         request = RunRequest(
             format=FORMAT,
@@ -67,8 +71,12 @@ def make_request(tmp_path: Path, contract: Contract) -> MakeRequest:
             history=tuple(map(str, history)),
             shards=plan_shards(history, contract, shards),
             candidates=candidates,
+            parameter_sets=plan_sets(
+                candidates, {name: {} for name in candidates if name != BLEND} | dict(grids or {})
+            ),
             promote=promote,
             seed=seed,
+            folds=folds,
         )
         write_request(request)
         return request

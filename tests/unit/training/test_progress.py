@@ -68,6 +68,21 @@ def test_events_that_change_nothing() -> None:
     )
 
 
+def test_nodes_that_were_finished_before() -> None:
+    """In a run that is resumed, what is finished stands as done from the start."""
+    board = NodeBoard(["split", "promote"], {"split"})
+    assert [one.state for one in board.standing] == [NodeState.DONE, NodeState.WAITING]
+
+
+def test_what_a_node_measured_stays() -> None:
+    """A figure is added to where its node stands, and later events keep it."""
+    board = NodeBoard(["split"])
+    _tell(board, SUBMITTED, EXECUTING)
+    assert board.measure("split", 0.9).state is NodeState.RUNNING
+    (told,) = _tell(board, _event(EventKind.TERMINATED, 17, exit_code=0))
+    assert (told.state, told.auc) == (NodeState.DONE, 0.9)
+
+
 def test_longest_path() -> None:
     """The longest chain counts, not the sum."""
     parents = {"a": (), "b": (), "c": ("a", "b"), "d": ("c",), "e": ("a",)}

@@ -1,4 +1,4 @@
-"""The split: a seeded, stratified partition that does not depend on how the history was cut."""
+"""The split: each loan's own values and the seed decide its side, however the history was cut and whatever it holds."""
 
 from pathlib import Path
 
@@ -15,22 +15,52 @@ from training.request import FORMAT, RunRequest
 from training.shards import plan_shards
 from training.split import FEWEST, split_loans, split_positions
 
-LABELS = st.tuples(st.integers(FEWEST, 300), st.integers(FEWEST, 300), st.integers(0, 2**32)).map(
-    lambda drawn: np.random.default_rng(drawn[2]).permutation(np.repeat(np.array([0, 1], np.uint8), drawn[:2]))
-)
+COUNTS = st.tuples(st.integers(60, 400), st.integers(60, 400), st.integers(0, 2**32))
+
+
+def _loans(counts: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
+    stream = np.random.default_rng(counts[2])
+    labels = stream.permutation(np.repeat(np.array([0, 1], np.uint8), counts[:2]))
+    return stream.normal(size=(len(labels), 4)).astype(np.float32), labels
 
 
 @settings(max_examples=50, deadline=None)
-@given(labels=LABELS, held_out=st.floats(0.05, 0.95), seed=st.integers(0, 2**32))
-def test_partition_is_stratified(labels: np.ndarray, held_out: float, seed: int) -> None:
-    """Every loan lies on one side, each outcome is divided by the share asked for, and the seed decides."""
-    train, test = split_positions(labels, held_out, seed)
+@given(counts=COUNTS, held_out=st.floats(0.2, 0.8), seed=st.integers(0, 2**32))
+def test_a_loan_keeps_its_side(counts: tuple[int, int, int], held_out: float, seed: int) -> None:
+    """Every loan lies on one side, and there it stays while the history grows and twins of it arrive."""
+    features, labels = _loans(counts)
+    train, test = split_positions(features, labels, held_out, seed)
     assert sorted([*train, *test]) == list(range(len(labels)))
-    for outcome in (0, 1):
-        assert np.count_nonzero(labels[test] == outcome) == round(np.count_nonzero(labels == outcome) * held_out)
-    again = split_positions(labels, held_out, seed)
-    assert (again[0] == train).all()
-    assert (again[1] == test).all()
+    more, outcomes = _loans((70, 70, counts[2] + 1))
+    grown = np.concatenate([more, features[::-1], features[:20]])
+    side = np.isin(
+        np.arange(len(grown)),
+        split_positions(grown, np.concatenate([outcomes, labels, labels[:20]]), held_out, seed)[1],
+    )
+    before = np.isin(np.arange(len(labels)), test)
+    assert (side[140 : 140 + len(labels)] == before[::-1]).all()
+    assert (side[140 + len(labels) :] == before[:20]).all()
+
+
+@settings(max_examples=30, deadline=None)
+@given(counts=COUNTS, shares=st.tuples(st.floats(0.2, 0.8), st.floats(0.2, 0.8)), seed=st.integers(0, 2**32))
+def test_a_larger_share_holds_out_the_same_loans_and_more(
+    counts: tuple[int, int, int], shares: tuple[float, float], seed: int
+) -> None:
+    """What a smaller share holds out, a larger one does too: a champion trained with the larger one saw none of it."""
+    features, labels = _loans(counts)
+    smaller, larger = (split_positions(features, labels, share, seed)[1] for share in sorted(shares))
+    assert set(smaller) <= set(larger)
+
+
+@pytest.mark.parametrize("held_out", [0.1, 0.2, 0.5])
+def test_share_is_about_that_asked_for(held_out: float) -> None:
+    """Of either outcome, the share that is held out is the one asked for, within five standard deviations."""
+    features, labels = _loans((20_000, 3_000, 7))
+    _, test = split_positions(features, labels, held_out, 0)
+    for outcome, loans in ((0, 20_000), (1, 3_000)):
+        share = np.count_nonzero(labels[test] == outcome) / loans
+        assert abs(share - held_out) < 5 * np.sqrt(held_out * (1 - held_out) / loans)
 
 
 def test_another_seed_holds_out_others(loans: LabelledLoans) -> None:
@@ -55,8 +85,18 @@ def test_too_few_of_an_outcome_are_refused(rare: int) -> None:
     """A history with hardly any defaults, or hardly any repaid loans, is refused with the way out."""
     labels = np.full(500, 1 - rare, np.uint8)
     labels[: FEWEST - 1] = rare
+    features = np.arange(500, dtype=np.float32)[:, None]
     with pytest.raises(LoansError, match="at least 20 are needed"):
-        split_positions(labels, 0.2, 0)
+        split_positions(features, labels, 0.2, 0)
+
+
+def test_a_side_without_an_outcome_is_refused() -> None:
+    """Defaults that are all the same loan lie on one side: nothing could be measured, and the reason is told."""
+    labels = np.repeat(np.array([0, 1], np.uint8), [500, 30])
+    features = np.concatenate([np.arange(500), np.full(30, -1)]).astype(np.float32)[:, None]
+    with pytest.raises(LoansError, match="30 loans that defaulted, the draw puts all on one side") as caught:
+        split_positions(features, labels, 0.2, 0)
+    assert "seed" in caught.value.way_out
 
 
 def test_arrays_survive_the_disk(loans: LabelledLoans, tmp_path: Path) -> None:

@@ -1,0 +1,93 @@
+"""What a retrain came to, in tables and sentences."""
+
+from typing import TYPE_CHECKING
+
+from cli.output import console
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from training.retrain import CandidateResult, RetrainResult
+
+_FIGURES = ("auc", "gini", "ks", "accuracy", "precision", "recall", "f1", "log_loss", "ece")
+
+
+def facts(result: "RetrainResult") -> dict[str, object]:
+    """Give the result as one JSON document."""
+    import msgspec
+
+    document: dict[str, object] = msgspec.to_builtins(result, enc_hook=str)
+    return {**document, "overhead_seconds": result.overhead_seconds}
+
+
+def print_result(result: "RetrainResult") -> None:
+    """Print candidates, choices, where the time went, and what became of the best."""
+    from rich.table import Table
+
+    out = console()
+    out.print(_candidates(result))
+    out.print(_choices(result))
+    nodes = Table("node", "host", "seconds", title="Where the time went")
+    for node in result.nodes:
+        nodes.add_row(node.node, node.host, f"{node.seconds:.2f}")
+    out.print(nodes)
+    if not result.resumed:
+        out.print(
+            f"{result.wall_seconds:.1f} s in all: {result.planning_seconds:.1f} s planning, "
+            f"{result.critical_path_seconds:.1f} s in the longest chain of nodes, "
+            f"{result.overhead_seconds:.1f} s waiting for slots, DAGMan and HTCondor",
+            markup=False,
+        )
+    train, test = result.split.train, result.split.test
+    out.print(
+        f"Held out: {test.rows:,} of {train.rows + test.rows:,} loans "
+        f"({test.rows / (train.rows + test.rows):.1%}), {test.defaults:,} of {train.defaults + test.defaults:,} "
+        f"defaults ({test.defaults / (train.defaults + test.defaults):.1%})",
+        markup=False,
+    )
+    rejected = sum(result.rejected.values())
+    if rejected:
+        rules = ", ".join(f"{rule} {count}" for rule, count in result.rejected.items())
+        out.print(f"{rejected} of {result.rows_in} rows of the history broke the contract: {rules}", markup=False)
+    if result.comparison is not None:
+        compared = result.comparison
+        fresh = "" if compared.fresh else " (which it may have been fitted on)"
+        out.print(
+            f"Champion {compared.champion} on the same loans{fresh}: AUC {compared.metrics.auc:.4f}; gain "
+            f"{compared.auc_gain:+.4f}, 95 % interval {compared.gain.low:+.4f} to {compared.gain.high:+.4f}",
+            markup=False,
+        )
+    state = "in production" if result.promoted else "not promoted"
+    out.print(f"{result.version}: published, {state}: {result.why}", markup=False)
+
+
+def _candidates(result: "RetrainResult") -> "Table":
+    from rich.table import Table
+
+    table = Table("candidate", "out of fold", *_FIGURES, "rows/s", title="Candidates on the held-out loans")
+    for name, candidate in result.candidates.items():
+        mark = " *" if name == result.candidate else ""
+        figures = (f"{getattr(candidate.metrics, figure):.4f}" for figure in _FIGURES)
+        table.add_row(name + mark, f"{candidate.validation.auc:.4f}", *figures, f"{candidate.rows_per_second:,.0f}")
+    return table
+
+
+def _choices(result: "RetrainResult") -> "Table":
+    from rich.table import Table
+
+    table = Table("candidate", "sets tried", "chosen", "calibration", "threshold", title="Chosen out of fold")
+    for name, candidate in result.candidates.items():
+        table.add_row(
+            name,
+            "" if candidate.members else str(len(candidate.validation.tried)),
+            _chosen(candidate),
+            candidate.validation.calibration,
+            f"{candidate.validation.threshold:.4f}",
+        )
+    return table
+
+
+def _chosen(candidate: "CandidateResult") -> str:
+    if candidate.members:
+        return ", ".join(f"{weight:.0%} {name}" for name, weight in candidate.members.items())
+    return ", ".join(f"{name}={value}" for name, value in candidate.parameters.items())
