@@ -103,6 +103,8 @@ def find_thresholds(pipeline: "Pipeline", contract: Contract, features: Matrix) 
     numeric, _ = feature_positions(contract)
     if not numeric:
         return
+    if "encode" not in pipeline.named_steps:
+        return
     encode, model = pipeline.named_steps["encode"], pipeline.named_steps["model"]
     numbers = encode.named_transformers_["numbers"]
     steps = getattr(numbers, "named_steps", {}).get("encode")
