@@ -24,8 +24,8 @@ from training.groupings import (
     index_columns,
     join,
 )
-from training.ratios import Ratio, compute_ratios, convert_ratios, propose_payments, propose_ratios
-from training.screening import BINS, choose, cut, measure_gain
+from training.ratios import Ratio, compute_ratios, convert_ratios, extend_ratios, propose_ratios
+from training.screening import BINS, Gain, choose, cut, measure_gain, rank
 from training.target_codes import cross_fit, draw_folds, smooth_shares
 from training.trees import convert_trees, read_trees
 
@@ -37,15 +37,19 @@ FEWEST: Final = 50
 FIRST_LOOK: Final[dict[str, Any]] = {
     "max_iter": 60,
     "learning_rate": 0.15,
-    "max_leaf_nodes": 16,
+    "max_leaf_nodes": 6,
     "max_features": 0.5,
     "l2_regularization": 5.0,
     "early_stopping": False,
 }
 """The boosting that tells what is known before a feature is added."""
 
-SCREENED: Final = 20_000
+SCREENED: Final = 50_000
 """Loans that features are screened on, at most."""
+
+
+EXTENDED: Final = 20
+"""Ratios and products of two numbers, the best first, that are tried with a third number."""
 
 
 class CodedTrees(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -156,22 +160,21 @@ class CodedTrees(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         folds = draw_folds(labels, 5, self.seed)
         numbers = [position for position, column in enumerate(self.contract.features) if column.is_numeric]
 
-        def gain_of(ratio: Ratio) -> Any:
+        def judge(ratio: Ratio) -> tuple[Ratio, Gain]:
             groups = cut(compute_ratios([ratio], features)[:, 0])
             return ratio, measure_gain(groups, BINS + 1, labels, known, folds)
 
-        found = choose(map(gain_of, propose_ratios(numbers)), self.ratios) if self.ratios else []
-        payments = choose(map(gain_of, propose_payments(found, numbers)), self.ratios)
-        self.ratios_ = (found + payments)[: self.ratios]
+        if self.ratios:
+            twos = rank(map(judge, propose_ratios(numbers)))
+            threes = map(judge, extend_ratios([ratio for ratio, _ in twos[:EXTENDED]], numbers))
+            self.ratios_ = choose(rank([*twos, *threes]), self.ratios)
         pairs = (join(self.columns_, *places) for places in combinations(range(len(self.columns_)), 2))
-        self.groupings_ += choose(
-            (
-                (pair, measure_gain(pair.groups(index), pair.size, labels, known, folds))
-                for pair in pairs
-                if pair.size <= MOST_CELLS
-            ),
-            self.pairs,
-        )
+        gains = [
+            (pair, measure_gain(pair.groups(index), pair.size, labels, known, folds))
+            for pair in pairs
+            if pair.size <= MOST_CELLS
+        ]
+        self.groupings_ += choose(rank(gains), self.pairs)
 
     def _look_first(self, features: Matrix, index: NDArray[np.intp], labels: NDArray[np.uint8]) -> NDArray[np.float64]:
         """Give each loan a probability from a boosting on single columns that was not fitted on it."""

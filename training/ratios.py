@@ -53,11 +53,20 @@ def propose_ratios(positions: Sequence[int]) -> Iterator[Ratio]:
         yield Ratio(a, b=c)
 
 
-def propose_payments(chosen: Sequence[Ratio], positions: Sequence[int]) -> Iterator[Ratio]:
-    """Propose every chosen ratio of two numbers times a third: an amount against an income, times the interest."""
-    for ratio in chosen:
-        if ratio.b is None and ratio.c is not None:
-            yield from (Ratio(ratio.a, b, ratio.c) for b in positions if b not in ratio.columns)
+def extend_ratios(found: Sequence[Ratio], positions: Sequence[int]) -> list[Ratio]:
+    """Propose each ratio of two numbers times a third, and each product of two over a third, none of them twice.
+
+    An amount against an income times the interest is a payment; an income times a share over an amount tells whether
+    what the applicant stated fits together.
+    """
+    extended: dict[Ratio, None] = {}
+    for ratio in found:
+        for third in positions:
+            if third in ratio.columns or None not in (ratio.b, ratio.c):
+                continue
+            a, b = sorted((ratio.a, third if ratio.b is None else ratio.b))
+            extended[Ratio(a, b, ratio.c if ratio.b is None else third)] = None
+    return list(extended)
 
 
 def convert_ratios(scope: Any, container: Any, features: str, ratios: Sequence[Ratio]) -> str:
