@@ -98,7 +98,7 @@ class CodedTrees(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         for member in range(self.members):
             seed = self.seed * self.members + member
             codes = self._cross_fit(index, labels, seed)
-            grown.append(self._grow(np.column_stack([plain, codes]), labels, seed))
+            grown.append(self._grow(_fill_empty(np.column_stack([plain, codes])), labels, seed))
         self.model_ = self._merge(grown)
         return self
 
@@ -188,20 +188,24 @@ class CodedTrees(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             ]
             seen = [table[g.groups(index[held])] for table, g in zip(tables, self.groupings_, strict=True)]
             model = HistGradientBoostingClassifier(**FIRST_LOOK, random_state=self.seed)
-            model.fit(np.column_stack([features[~held], codes]), labels[~held])
+            model.fit(_fill_empty(np.column_stack([features[~held], codes])), labels[~held])
             known[held] = model.predict_proba(np.column_stack([features[held], *seen]))[:, 1]
         return known
 
     def _grow(self, matrix: Matrix, labels: NDArray[np.uint8], seed: int) -> Any:
+        """Fit one member on (loans, columns)."""
         raise NotImplementedError
 
     def _merge(self, grown: list[Any]) -> Any:
+        """Make one model of the members' trees."""
         raise NotImplementedError
 
     def _base(self) -> float:
+        """Give what the trees add up to before the first."""
         raise NotImplementedError
 
     def _scale(self) -> float:
+        """Give what a leaf's value counts."""
         raise NotImplementedError
 
 
@@ -312,6 +316,11 @@ class CodedForest(CodedTrees):
 
     def _scale(self) -> float:
         return 1.0 / len(self.model_.estimators_)
+
+
+def _fill_empty(matrix: Matrix) -> Matrix:
+    """Put zeros into columns without a value, which scikit-learn cannot bin; no tree splits on either."""
+    return np.where(np.isnan(matrix).all(axis=0), np.float32(0), matrix)
 
 
 def register_coded_trees() -> None:

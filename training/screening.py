@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-PROOF: Final = 1.0
+PROOF: Final = 0.5
 """Standard errors by which the mean gain must exceed 0: a feature too many costs little, one too few is lost."""
 
 SMOOTHING: Final = 10.0

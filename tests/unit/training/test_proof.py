@@ -12,8 +12,9 @@ from scoring.model import INPUT, OUTPUT, Graph
 from training.candidates import CANDIDATES
 from training.export import export_graph
 from training.labelled_loans import LabelledLoans
-from training.proof import TOLERANCE, build_rows, build_threshold_rows, prove_equal
+from training.proof import TOLERANCE, build_rows, prove_equal
 from training.split import split_loans
+from training.thresholds import build_threshold_rows
 from training.train import fit_candidate
 
 NAMES = tuple(CANDIDATES)
