@@ -76,7 +76,7 @@ def build_forest(contract: Contract, parameters: Parameters, seed: int) -> "Pipe
     """Make a forest of extremely randomised trees on target codes."""
     from sklearn.pipeline import Pipeline
 
-    from training.coded_trees import CodedForest
+    from training.forest import CodedForest
 
     return Pipeline([("model", CodedForest(contract, seed=seed, **_typed(parameters)))])
 
@@ -85,7 +85,7 @@ def build_boosting(contract: Contract, parameters: Parameters, seed: int) -> "Pi
     """Make a histogram gradient boosting on target codes: the strongest single candidate."""
     from sklearn.pipeline import Pipeline
 
-    from training.coded_trees import CodedBoosting
+    from training.boosting import CodedBoosting
 
     return Pipeline([("model", CodedBoosting(contract, seed=seed, **_typed(parameters)))])
 
@@ -96,12 +96,12 @@ CANDIDATES: Final[Mapping[str, Candidate]] = MappingProxyType(
         for candidate in (
             Candidate("logistic", build_logistic, {"bins": 32, "C": 1.0, "max_iter": 100}),
             Candidate("tree", build_tree, {"min_samples_leaf": 25, "ccp_alpha": 2e-4}),
-            Candidate("forest", build_forest, {"members": 4, "trees": 25, "leaves": 1000}),
+            Candidate("forest", build_forest, {"members": 4, "trees": 20, "leaves": 500}),
             Candidate(
                 "boosting",
                 build_boosting,
                 {"members": 4, "trees": 100, "leaves": 16, "learning_rate": 0.15, "smoothing": 10},
-                {"learning_rate": (0.1, 0.15)},
+                {"leaves": (8.0, 16.0)},
             ),
         )
     }

@@ -12,13 +12,12 @@ from typing import Any, ClassVar, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.utils.validation import check_is_fitted
 
 from scoring.contract import Contract
 from training.groupings import (
     MOST_CELLS,
-    Grouping,
     convert_codes,
     find_grouping_columns,
     index_columns,
@@ -86,7 +85,7 @@ class CodedTrees(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.groupings_ = [join(self.columns_, place) for place in range(len(self.columns_))]
         self.ratios_: list[Ratio] = []
         index = index_columns(self.columns_, features)
-        if min(np.bincount(labels, minlength=2)) >= FEWEST:
+        if (self.ratios or self.pairs) and min(np.bincount(labels, minlength=2)) >= FEWEST:
             self._screen(features, index, labels)
         groups = [grouping.groups(index) for grouping in self.groupings_]
         self.tables_ = [
@@ -209,153 +208,6 @@ class CodedTrees(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         raise NotImplementedError
 
 
-class CodedBoosting(CodedTrees):
-    """Histogram gradient boosting; the members' log-odds are averaged."""
-
-    PROBABILITY = "Sigmoid"
-
-    def __init__(
-        self,
-        contract: Contract,
-        members: int = 4,
-        folds: int = 5,
-        smoothing: float = 10.0,
-        ratios: int = 4,
-        pairs: int = 4,
-        seed: int = 0,
-        trees: int = 100,
-        leaves: int = 16,
-        learning_rate: float = 0.15,
-        max_features: float = 0.3,
-        l2: float = 5.0,
-        min_samples_leaf: int = 20,
-    ) -> None:
-        """Keep what CodedTrees takes, and the trees of each member, their leaves, and how cautiously they learn."""
-        super().__init__(contract, members, folds, smoothing, ratios, pairs, seed)
-        self.trees = trees
-        self.leaves = leaves
-        self.learning_rate = learning_rate
-        self.max_features = max_features
-        self.l2 = l2
-        self.min_samples_leaf = min_samples_leaf
-
-    def _grow(self, matrix: Matrix, labels: NDArray[np.uint8], seed: int) -> Any:
-        model = HistGradientBoostingClassifier(
-            max_iter=self.trees,
-            learning_rate=self.learning_rate,
-            max_leaf_nodes=self.leaves,
-            l2_regularization=self.l2,
-            min_samples_leaf=self.min_samples_leaf,
-            max_features=self.max_features,
-            early_stopping=False,
-            random_state=seed,
-        )
-        return model.fit(matrix, labels)
-
-    def _merge(self, grown: list[Any]) -> Any:
-        # The mean of the members' log-odds is the sum over all trees of a share of what each adds.
-        whole = grown[0]
-        predictors = [trees for member in grown for trees in member._predictors]
-        for (tree,) in predictors:
-            tree.nodes["value"] /= len(grown)
-        whole._baseline_prediction = np.mean([member._baseline_prediction for member in grown], axis=0)
-        whole._predictors = predictors
-        return whole
-
-    def _base(self) -> float:
-        return float(self.model_._baseline_prediction.item())
-
-    def _scale(self) -> float:
-        return 1.0
-
-
-class CodedForest(CodedTrees):
-    """A forest of extremely randomised trees (Geurts et al., Machine Learning 63, 2006); shares are averaged."""
-
-    PROBABILITY = "Clip"
-
-    def __init__(
-        self,
-        contract: Contract,
-        members: int = 4,
-        folds: int = 5,
-        smoothing: float = 10.0,
-        ratios: int = 4,
-        pairs: int = 4,
-        seed: int = 0,
-        trees: int = 25,
-        leaves: int = 1000,
-        max_features: float = 0.4,
-        min_samples_leaf: int = 3,
-    ) -> None:
-        """Keep what CodedTrees takes, and the trees of each member, their leaves at most, and the columns tried."""
-        super().__init__(contract, members, folds, smoothing, ratios, pairs, seed)
-        self.trees = trees
-        self.leaves = leaves
-        self.max_features = max_features
-        self.min_samples_leaf = min_samples_leaf
-
-    def _grow(self, matrix: Matrix, labels: NDArray[np.uint8], seed: int) -> Any:
-        model = ExtraTreesClassifier(
-            self.trees,
-            max_leaf_nodes=self.leaves,
-            max_features=self.max_features,
-            min_samples_leaf=self.min_samples_leaf,
-            random_state=seed,
-        )
-        return model.fit(matrix, labels)
-
-    def _merge(self, grown: list[Any]) -> Any:
-        whole = grown[0]
-        whole.estimators_ = [tree for member in grown for tree in member.estimators_]
-        whole.n_estimators = len(whole.estimators_)
-        return whole
-
-    def _base(self) -> float:
-        return 0.0
-
-    def _scale(self) -> float:
-        return 1.0 / len(self.model_.estimators_)
-
-
 def _fill_empty(matrix: Matrix) -> Matrix:
     """Put zeros into columns without a value, which scikit-learn cannot bin; no tree splits on either."""
     return np.where(np.isnan(matrix).all(axis=0), np.float32(0), matrix)
-
-
-def register_coded_trees() -> None:
-    """Teach the ONNX converter what the ensembles do; harmless when done twice."""
-    from skl2onnx import update_registered_converter
-
-    for kind in (CodedBoosting, CodedForest):
-        update_registered_converter(
-            kind, f"Loans{kind.__name__}", _shape, _convert, overwrite=True, options={"zipmap": [False]}
-        )
-
-
-def _shape(operator: Any) -> None:
-    from skl2onnx.common.data_types import FloatTensorType, Int64TensorType
-
-    operator.outputs[0].type = Int64TensorType([None])
-    operator.outputs[1].type = FloatTensorType([None, 2])
-
-
-def _convert(scope: Any, operator: Any, container: Any) -> None:
-    default = operator.raw_operator.convert(scope, container, operator.inputs[0].full_name)
-    one, repaid = (scope.get_unique_variable_name(f"chance_{part}") for part in ("one", "repaid"))
-    container.add_initializer(one, 1, [1], [1.0])
-    container.add_node("Sub", [one, default], repaid, name=scope.get_unique_operator_name("Repaid"), op_version=14)
-    chances = [repaid, default]
-    container.add_node(
-        "Concat", chances, operator.outputs[1].full_name, name=scope.get_unique_operator_name("Chances"), axis=1
-    )
-    # The label is dropped from the exported graph; the converter wants one.
-    container.add_node(
-        "ArgMax",
-        operator.outputs[1].full_name,
-        operator.outputs[0].full_name,
-        name=scope.get_unique_operator_name("Label"),
-        axis=1,
-        keepdims=0,
-        op_version=13,
-    )

@@ -26,7 +26,7 @@ def export_graph(pipeline: "Pipeline", contract: Contract) -> bytes:
     from skl2onnx import to_onnx
     from skl2onnx.common.data_types import FloatTensorType
 
-    from training.coded_trees import register_coded_trees
+    from training.coded_conversion import register_coded_trees
     from training.steps import register_steps
 
     register_steps()

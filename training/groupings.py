@@ -156,8 +156,8 @@ def convert_codes(
     offset = 0
     for grouping, table in zip(groupings, tables, strict=True):
         cell = constant("offset", TensorProto.FLOAT, [1], [float(offset)])
-        for place, stride in zip(grouping.columns, grouping.strides, strict=True):
-            part = indices[place]
+        for column_place, stride in zip(grouping.columns, grouping.strides, strict=True):
+            part = indices[column_place]
             if stride > 1:
                 step = constant("stride", TensorProto.FLOAT, [1], [float(stride)])
                 part = add("Mul", [part, step], "part", op_version=14)

@@ -1,7 +1,7 @@
 """Numbers against each other: ratios, products and payments of a loan's numbers, in float32; and the same as ONNX.
 
-Each is a x b / c with one rounding per operation, as IEEE 754 has it, so that numpy and a graph give the same bits. What
-is no finite number (0/0, x/0, an overflow) counts as missing.
+Each is a x b / c with one rounding per operation, as IEEE 754 has it, so that numpy and a graph give the same bits.
+What is no finite number (0/0, x/0, an overflow) counts as missing.
 """
 
 from collections.abc import Iterator, Sequence

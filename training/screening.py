@@ -1,4 +1,4 @@
-"""Which derived features prove themselves: what a way to group loans adds to what a first model knows, on held-out loans.
+"""Which derived features prove themselves: what grouping loans adds to what a first model knows, on held-out loans.
 
 A first model gives each loan a probability p that it was not fitted on. A candidate feature groups the loans; within a
 group one Newton step of the log-loss, sum(y - p) / (sum(p (1 - p)) + m), is fitted on four fifths of the loans and

@@ -26,6 +26,9 @@ MOST_KNOWN: Final = 1_000
 LOOKS: Final = 20_000_000
 """Loans times nodes that are looked at to find loans which reach the nodes."""
 
+LARGEST: Final = np.finfo(np.float32).max
+"""The reader refuses what is larger."""
+
 Matrix = NDArray[np.float32]
 Threshold = tuple[int, float, int]
 """Position of the feature, number, position of the loan to change."""
@@ -41,8 +44,11 @@ def build_threshold_rows(pipeline: "Pipeline", contract: Contract, features: Mat
     middle = np.array([number for _, number, _ in found], np.float32)
     bases = np.array([base for _, _, base in found], np.intp)
     rows = np.repeat(features[bases], NEIGHBOURS, axis=0)
-    around = [np.nextafter(middle, np.float32(-np.inf)), middle, np.nextafter(middle, np.float32(np.inf))]
-    rows[np.arange(len(rows)), np.repeat(positions, NEIGHBOURS)] = np.column_stack(around).ravel()
+    with np.errstate(over="ignore"):
+        around = [np.nextafter(middle, np.float32(-np.inf)), middle, np.nextafter(middle, np.float32(np.inf))]
+    rows[np.arange(len(rows)), np.repeat(positions, NEIGHBOURS)] = np.clip(
+        np.column_stack(around), -LARGEST, LARGEST
+    ).ravel()
     return rows
 
 
@@ -54,7 +60,7 @@ def find_thresholds(pipeline: "Pipeline", contract: Contract, features: Matrix) 
     - A threshold on a target code cannot be reached by degrees; the known values of its column are given instead, for
       next to each of them lies an unknown one.
 
-    Of trees, MOST_THRESHOLDS nodes are tried, and of a column MOST_KNOWN values, spread evenly, the same ones each time.
+    Of trees, MOST_THRESHOLDS nodes are tried, and of a column MOST_KNOWN values: spread evenly, the same each time.
     """
     from training.coded_trees import CodedTrees
 
@@ -74,7 +80,9 @@ def find_thresholds(pipeline: "Pipeline", contract: Contract, features: Matrix) 
             yield numeric[column], float(step), at % len(features)
         return
     # The encoded matrix begins with the numbers, in the contract's order.
-    for column, number, base in _nodes(model, np.asarray(encode.transform(features), np.float32)):
+    with np.errstate(all="ignore"):  # scikit-learn adds up extremes
+        encoded = np.asarray(encode.transform(features), np.float32)
+    for column, number, base in _nodes(model, encoded):
         if column < len(numeric):
             yield numeric[column], number, base
 
