@@ -19,5 +19,5 @@ def test_rounding_a_threshold_moves_no_number(threshold: float, number: float) -
         above = np.nextafter(rounded, np.float32(np.inf))
     for near in (np.float32(number), rounded, above):
         # Below every float32 there is no number left to move; boosting and forests cut between two that occur.
-        if np.isfinite(near) and threshold >= -np.finfo(np.float32).max:
+        if np.isfinite(near) and threshold >= -float(np.finfo(np.float32).max):
             assert (np.float64(near) <= threshold) == (near <= rounded)
