@@ -10,6 +10,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 
 from scoring.contract import Contract
 from training.coded_trees import CodedTrees, Matrix
+from training.trees import exact_unit
 
 
 class CodedBoosting(CodedTrees):
@@ -58,11 +59,15 @@ class CodedBoosting(CodedTrees):
     def _merge(self, grown: list[Any]) -> Any:
         # The mean of the members' log-odds is the sum over all trees of a share of what each adds.
         whole = grown[0]
-        predictors = [trees for member in grown for trees in member._predictors]
-        for (tree,) in predictors:
-            tree.nodes["value"] /= len(grown)
-        whole._baseline_prediction = np.mean([member._baseline_prediction for member in grown], axis=0)
-        whole._predictors = predictors
+        whole._predictors = [trees for member in grown for trees in member._predictors]
+        base = np.mean([member._baseline_prediction for member in grown], axis=0)
+        leaves = [tree.nodes["value"] for (tree,) in whole._predictors]
+        for values in leaves:
+            np.divide(values, len(grown), out=values)
+        unit = exact_unit(float(np.abs(base).max() + sum(np.abs(values).max() for values in leaves)))
+        for values in leaves:
+            values[:] = np.round(values / unit) * unit
+        whole._baseline_prediction = np.round(base / unit) * unit
         return whole
 
     def _base(self) -> float:

@@ -126,7 +126,12 @@ class CodedTrees(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         matrix = str(scope.get_unique_variable_name("loans_encoded"))
         container.add_node("Concat", parts, matrix, name=scope.get_unique_operator_name("Encoded"), axis=1)
         trees = list(read_trees(self.model_))
-        total = convert_trees(scope, container, matrix, trees, self._base(), self._scale())
+        total = convert_trees(scope, container, matrix, trees, self._base())
+        if self._scale() != 1:
+            scale, mean = (str(scope.get_unique_variable_name(f"trees_{part}")) for part in ("scale", "mean"))
+            container.add_initializer(scale, 1, [1], [self._scale()])
+            container.add_node("Mul", [total, scale], mean, name=scope.get_unique_operator_name("Mean"), op_version=14)
+            total = mean
         default = str(scope.get_unique_variable_name("trees_default"))
         ends = []
         if self.PROBABILITY == "Clip":
@@ -204,7 +209,7 @@ class CodedTrees(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         raise NotImplementedError
 
     def _scale(self) -> float:
-        """Give what a leaf's value counts."""
+        """Give what the sum of the trees is multiplied by."""
         raise NotImplementedError
 
 

@@ -8,6 +8,7 @@ from sklearn.ensemble import ExtraTreesClassifier
 
 from scoring.contract import Contract
 from training.coded_trees import CodedTrees, Matrix
+from training.trees import exact_unit
 
 
 class CodedForest(CodedTrees):
@@ -50,6 +51,11 @@ class CodedForest(CodedTrees):
         whole = grown[0]
         whole.estimators_ = [tree for member in grown for tree in member.estimators_]
         whole.n_estimators = len(whole.estimators_)
+        unit = exact_unit(whole.n_estimators)
+        for tree in whole.estimators_:
+            shares = tree.tree_.value
+            shares[:, 0, 1] = np.round(shares[:, 0, 1] / unit) * unit
+            shares[:, 0, 0] = 1 - shares[:, 0, 1]
         return whole
 
     def _base(self) -> float:

@@ -52,10 +52,19 @@ def round_down(thresholds: NDArray[np.float64]) -> NDArray[np.float32]:
     return np.asarray(np.where(rounded > thresholds, below, rounded), np.float32)
 
 
+def exact_unit(bound: float) -> float:
+    """Give the power of two of which leaves must be whole multiples so that float32 adds them without rounding.
+
+    `bound` is the most that a sum of them can be, either way: it is less than 2^24 units. Then the sum is the same in
+    whatever order, and however many threads, the trees are added.
+    """
+    return float(2.0 ** np.ceil(np.log2(max(bound, 1e-30) / 2**23)))
+
+
 def read_trees(model: Any) -> Iterator[Tree]:
     """Give the trees of a scikit-learn tree, forest or histogram gradient boosting of two outcomes, in their order.
 
-    A leaf's value is a share of defaults, or, in boosting, a step in log-odds.
+    A leaf's value is the share of defaults in it, or, in boosting, a step in log-odds.
     """
     if hasattr(model, "_predictors"):
         for (predictor,) in model._predictors:  # noqa: SLF001 - scikit-learn shows its nodes nowhere else
@@ -79,18 +88,18 @@ def read_trees(model: Any) -> Iterator[Tree]:
             tree.children_left.astype(np.intp),
             tree.children_right.astype(np.intp),
             tree.missing_go_to_left.astype(bool),
-            tree.value[:, 0, 1] / tree.value[:, 0].sum(axis=1),
+            tree.value[:, 0, 1].copy(),
         )
 
 
-def convert_trees(scope: Any, container: Any, matrix: str, trees: Sequence[Tree], base: float, scale: float) -> str:
-    """Add `base` + `scale` x the sum of the trees; give the name of (rows, 1) float32."""
+def convert_trees(scope: Any, container: Any, matrix: str, trees: Sequence[Tree], base: float) -> str:
+    """Add `base` + the sum of the trees; give the name of (rows, 1) float32."""
     sizes = [len(tree.feature) for tree in trees]
     feature = np.concatenate([tree.feature for tree in trees])
     leaf = feature < 0
     tree_ids = np.repeat(np.arange(len(trees)), sizes)
     node_ids = np.concatenate([np.arange(size) for size in sizes])
-    values = (np.concatenate([tree.value for tree in trees])[leaf] * scale).astype(np.float32)
+    values = (np.concatenate([tree.value for tree in trees])[leaf]).astype(np.float32)
 
     def side(name: str) -> list[int]:
         nodes = np.concatenate([getattr(tree, name) for tree in trees])

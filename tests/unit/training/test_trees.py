@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.trees import round_down
+from training.trees import exact_unit, round_down
 
 single = st.floats(width=32, allow_nan=False, allow_infinity=False)
 
@@ -21,3 +21,18 @@ def test_rounding_a_threshold_moves_no_number(threshold: float, number: float) -
         # Below every float32 there is no number left to move; boosting and forests cut between two that occur.
         if np.isfinite(near) and threshold >= -float(np.finfo(np.float32).max):
             assert (np.float64(near) <= threshold) == (near <= rounded)
+
+
+@given(seed=st.integers(0, 2**32 - 1), size=st.floats(1e-3, 1e3))
+def test_leaves_add_up_in_any_order(seed: int, size: float) -> None:
+    """Leaves that are multiples of the unit have the same float32 sum in any order, which is the exact one."""
+    stream = np.random.default_rng(seed)
+    leaves = stream.normal(scale=size, size=400)
+    unit = exact_unit(float(np.abs(leaves).sum()))
+    rounded = np.round(leaves / unit) * unit
+    assert np.abs(rounded - leaves).max() <= unit / 2
+    for order in (np.arange(400), stream.permutation(400)):
+        total = np.float32(0)
+        for leaf in rounded[order].astype(np.float32):
+            total += leaf
+        assert total == rounded.sum()
