@@ -12,7 +12,7 @@ pipeline, so that they end up inside the exported graph. What keeps the graph eq
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -40,6 +40,8 @@ class Candidate:
     """(contract, parameters, seed) → an unfitted pipeline with the steps `encode` and `model`."""
     parameters: Parameters
     """What the builder takes, by name."""
+    grid: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    """Parameters of which several values are tried by default; every combination is one parameter set."""
 
 
 def build_logistic(contract: Contract, parameters: Parameters, seed: int) -> "Pipeline":
@@ -70,16 +72,46 @@ def build_tree(contract: Contract, parameters: Parameters, seed: int) -> "Pipeli
     return Pipeline([("encode", _encoding(contract, None)), ("model", model)])
 
 
+def build_forest(contract: Contract, parameters: Parameters, seed: int) -> "Pipeline":
+    """Make a forest of extremely randomised trees on target codes."""
+    from sklearn.pipeline import Pipeline
+
+    from training.forest import CodedForest
+
+    return Pipeline([("model", CodedForest(contract, seed=seed, **_typed(parameters)))])
+
+
+def build_boosting(contract: Contract, parameters: Parameters, seed: int) -> "Pipeline":
+    """Make a histogram gradient boosting on target codes: the strongest single candidate."""
+    from sklearn.pipeline import Pipeline
+
+    from training.boosting import CodedBoosting
+
+    return Pipeline([("model", CodedBoosting(contract, seed=seed, **_typed(parameters)))])
+
+
 CANDIDATES: Final[Mapping[str, Candidate]] = MappingProxyType(
     {
         candidate.name: candidate
         for candidate in (
             Candidate("logistic", build_logistic, {"bins": 32, "C": 1.0, "max_iter": 100}),
             Candidate("tree", build_tree, {"min_samples_leaf": 25, "ccp_alpha": 2e-4}),
+            Candidate("forest", build_forest, {"members": 4, "trees": 20, "leaves": 500}),
+            Candidate(
+                "boosting",
+                build_boosting,
+                {"members": 4, "trees": 100, "leaves": 16, "learning_rate": 0.15, "smoothing": 10},
+                {"leaves": (8.0, 16.0)},
+            ),
         )
     }
 )
 """Every candidate that can be asked for."""
+
+
+def _typed(parameters: Parameters) -> dict[str, Any]:
+    """Give whole numbers as such: scikit-learn takes 16 leaves, not 16.0."""
+    return {name: int(value) if float(value).is_integer() else value for name, value in parameters.items()}
 
 
 def _encoding(contract: Contract, numbers: Any) -> "ColumnTransformer":

@@ -26,9 +26,11 @@ def export_graph(pipeline: "Pipeline", contract: Contract) -> bytes:
     from skl2onnx import to_onnx
     from skl2onnx.common.data_types import FloatTensorType
 
+    from training.coded_conversion import register_coded_trees
     from training.steps import register_steps
 
     register_steps()
+    register_coded_trees()
 
     if list(pipeline.classes_) != [0, 1]:
         raise ModelError(f"The candidate learnt the outcomes {list(pipeline.classes_)}, not 0 and 1.")

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scoring.contract import Contract
-from training.proof import build_threshold_rows
+from training.thresholds import NEIGHBOURS, build_threshold_rows
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
@@ -36,7 +36,7 @@ def build_golden_rows(pipeline: "Pipeline", contract: Contract, features: Matrix
             unknown = strangers[position % len(strangers)].copy()
             unknown[position] = len(column.categories)
             built.append(unknown[None])
-    steps = build_threshold_rows(pipeline, contract, strangers).reshape(-1, 3, features.shape[1])
-    chosen = np.unique(np.linspace(0, len(steps) - 1, min(AROUND_THRESHOLDS // 3, len(steps))).astype(np.intp))
+    steps = build_threshold_rows(pipeline, contract, strangers).reshape(-1, NEIGHBOURS, features.shape[1])
+    chosen = np.unique(np.linspace(0, len(steps) - 1, min(AROUND_THRESHOLDS // NEIGHBOURS, len(steps))).astype(np.intp))
     built.append(steps[chosen].reshape(-1, features.shape[1]))
     return np.ascontiguousarray(np.concatenate(built), np.float32)

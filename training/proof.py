@@ -1,7 +1,6 @@
 """The export gate: a graph gives what scikit-learn gives, on held-out loans and on rows built to tell them apart."""
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,8 +8,8 @@ from numpy.typing import NDArray
 from scoring.contract import Contract
 from scoring.errors import ProofError
 from scoring.model import Graph
-from training.candidates import feature_positions
 from training.findings import Proof
+from training.thresholds import NEIGHBOURS, build_threshold_rows
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
@@ -24,25 +23,28 @@ BASES: Final = 200
 EXTREMES: Final = (0.0, -0.0, 1e-38, 1.0, -1.0, 1e9, -1e9, 3e38, -3e38)
 """Numbers that are tried in every numeric column, besides the ends of its range in the contract."""
 
-NEIGHBOURS: Final = 3
-"""Numbers tried around each threshold: itself, and one float32 step either side."""
-
 Matrix = NDArray[np.float32]
 
 
-def prove_equal(pipeline: "Pipeline", graph: Graph, contract: Contract, features: Matrix) -> Proof:
+def prove_equal(
+    pipeline: "Pipeline", graph: Graph, contract: Contract, features: Matrix, threshold: float | None = None
+) -> Proof:
     """Compare scikit-learn and graph on `features`, (loans, features), and on rows built from them.
 
-    Raises ProofError when they differ anywhere by more than TOLERANCE, or when either gives no probability.
+    Raises ProofError when they differ anywhere by more than TOLERANCE, when either gives no probability, or when a row
+    reaches `threshold`, the probability of default from which on a loan is called a default, in one and not in the
+    other, however small the difference.
     """
     steps = build_threshold_rows(pipeline, contract, features)
     built = np.concatenate([build_rows(contract, features), steps])
-    largest = _largest_difference(pipeline, graph, features, "held-out loans")
-    largest_built = _largest_difference(pipeline, graph, built, "built rows")
+    largest = _largest_difference(pipeline, graph, features, threshold, "held-out loans")
+    largest_built = _largest_difference(pipeline, graph, built, threshold, "built rows")
     return Proof(len(features), len(built), len(steps) // NEIGHBOURS, largest, largest_built)
 
 
-def _largest_difference(pipeline: "Pipeline", graph: Graph, features: Matrix, where: str) -> float:
+def _largest_difference(
+    pipeline: "Pipeline", graph: Graph, features: Matrix, threshold: float | None, where: str
+) -> float:
     if not len(features):
         return 0.0
     # scikit-learn adds the numbers up to see whether all are finite, which extremes overflow.
@@ -58,6 +60,14 @@ def _largest_difference(pipeline: "Pipeline", graph: Graph, features: Matrix, wh
             f"(by up to {np.nanmax(difference, initial=0):.2g}, accepted {TOLERANCE:g}).",
             "The candidate is not published. Check the versions of scikit-learn, skl2onnx and onnxruntime.",
         )
+    if threshold is not None:
+        flipped = (expected >= threshold) != (given >= threshold)
+        if flipped.any():
+            raise ProofError(
+                f"The exported model decides otherwise than the trained one on {int(flipped.sum())} of "
+                f"{len(features)} {where}: they lie on different sides of the threshold {threshold:g}.",
+                "The candidate is not published. Take a threshold that lies between two probabilities, not on one.",
+            )
     return float(difference.max())
 
 
@@ -83,45 +93,3 @@ def build_rows(contract: Contract, features: Matrix) -> Matrix:
         if not column.is_numeric:  # a code is a whole number, always
             everywhere[:, position] = len(column.categories)
     return np.concatenate([*built, everywhere])
-
-
-def build_threshold_rows(pipeline: "Pipeline", contract: Contract, features: Matrix) -> Matrix:
-    """Build, for each threshold of the pipeline, loans that reach it with the float32 numbers just around it."""
-    built = []
-    for position, threshold, base in find_thresholds(pipeline, contract, features):
-        # The neighbours are those of the float32 that the threshold rounds to, on whichever side it came to lie.
-        middle = np.float32(threshold)
-        for value in (np.nextafter(middle, np.float32(-np.inf)), middle, np.nextafter(middle, np.float32(np.inf))):
-            row = features[base].copy()
-            row[position] = value
-            built.append(row)
-    return np.array(built, np.float32).reshape(-1, features.shape[1])
-
-
-def find_thresholds(pipeline: "Pipeline", contract: Contract, features: Matrix) -> Iterator[tuple[int, float, int]]:
-    """Give (position of the feature, threshold, position of a loan that reaches it) for every numeric threshold."""
-    numeric, _ = feature_positions(contract)
-    if not numeric:
-        return
-    encode, model = pipeline.named_steps["encode"], pipeline.named_steps["model"]
-    numbers = encode.named_transformers_["numbers"]
-    steps = getattr(numbers, "named_steps", {}).get("encode")
-    if steps is not None:
-        for at, (column, step) in enumerate(zip(steps.columns_, steps.steps_, strict=True)):
-            yield numeric[column], float(step), at % len(features)
-        return
-    sample = np.asarray(encode.transform(features), np.float32)
-    for tree in _trees(model):
-        reached = tree.decision_path(sample).tocsc()
-        for node in range(tree.tree_.node_count):
-            column, first = tree.tree_.feature[node], reached.indptr[node]
-            # The encoded matrix begins with the numbers, in the contract's order.
-            if 0 <= column < len(numeric) and first < reached.indptr[node + 1]:
-                yield numeric[column], float(tree.tree_.threshold[node]), int(reached.indices[first])
-
-
-def _trees(model: Any) -> list[Any]:
-    """Give the scikit-learn trees inside an estimator."""
-    if hasattr(model, "tree_"):
-        return [model]
-    return [tree for tree in np.ravel(getattr(model, "estimators_", [])) if hasattr(tree, "tree_")]

@@ -7,7 +7,7 @@ from scoring.contract import REFERENCE, load_contract
 from training.candidates import CANDIDATES
 from training.golden_rows import build_golden_rows
 from training.labelled_loans import LabelledLoans
-from training.proof import find_thresholds
+from training.thresholds import find_thresholds
 
 
 @pytest.mark.parametrize("name", list(CANDIDATES))

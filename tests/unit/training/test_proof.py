@@ -12,8 +12,9 @@ from scoring.model import INPUT, OUTPUT, Graph
 from training.candidates import CANDIDATES
 from training.export import export_graph
 from training.labelled_loans import LabelledLoans
-from training.proof import TOLERANCE, build_rows, build_threshold_rows, prove_equal
+from training.proof import TOLERANCE, build_rows, prove_equal
 from training.split import split_loans
+from training.thresholds import build_threshold_rows
 from training.train import fit_candidate
 
 NAMES = tuple(CANDIDATES)
@@ -132,6 +133,41 @@ def test_one_step_is_noticed(contract: Contract, loans: LabelledLoans) -> None:
     model = Graph(graph.SerializeToString(), 1, "tree")
     with pytest.raises(ProofError, match="built rows"):
         prove_equal(pipeline, model, contract, loans.features)
+
+
+@pytest.mark.parametrize("name", ["forest", "boosting"])
+@pytest.mark.parametrize("derived", ["numbers", "ratios"])
+def test_steps_of_an_ensemble_are_noticed(name: str, derived: str) -> None:
+    """An ensemble whose thresholds on numbers, or on ratios of them, are one float32 step off is refused."""
+    draw = np.random.default_rng(8)
+    features = np.exp(draw.normal(size=(3_000, 2))).astype(np.float32)
+    loans = loans_of(features, draw.random(3_000) < np.where(features[:, 0] / features[:, 1] > 1.3, 0.6, 0.1))
+    contract = contract_of(NUMBER, OTHER)
+    pipeline, _ = fit_candidate(name, contract, loans, 0)
+    assert pipeline.named_steps["model"].ratios_
+    graph = onnx.load_from_string(export_graph(pipeline, contract))
+    (trees,) = [node for node in graph.graph.node if node.op_type == "TreeEnsembleRegressor"]
+    fields = {attribute.name: attribute for attribute in trees.attribute}
+    for at, mode in enumerate(fields["nodes_modes"].strings):
+        if mode == b"BRANCH_LEQ" and (fields["nodes_featureids"].ints[at] >= 2) == (derived == "ratios"):
+            value = np.float32(fields["nodes_values"].floats[at])
+            fields["nodes_values"].floats[at] = np.nextafter(value, np.float32(-np.inf))
+    model = Graph(graph.SerializeToString(), 1, name)
+    with pytest.raises(ProofError, match="differs"):
+        prove_equal(pipeline, model, contract, loans.features[:500])
+
+
+def test_a_flipped_decision_is_refused(contract: Contract, loans: LabelledLoans) -> None:
+    """A difference far below the tolerance is refused when a loan is called a default on one side of it alone."""
+    pipeline, _ = fit_candidate("logistic", contract, loans, 0)
+    model = Graph(export_graph(pipeline, contract), 1, "logistic")
+    expected = pipeline.predict_proba(loans.features)[:, 1]
+    given = model.predict(loans.features).astype(np.float64)
+    at = int(np.argmax(np.abs(expected - given)))
+    assert 0 < abs(expected[at] - given[at]) < TOLERANCE
+    prove_equal(pipeline, model, contract, loans.features, threshold=2.0)
+    with pytest.raises(ProofError, match="decides otherwise"):
+        prove_equal(pipeline, model, contract, loans.features, threshold=(expected[at] + given[at]) / 2)
 
 
 def test_every_threshold_is_approached(contract: Contract, loans: LabelledLoans) -> None:

@@ -1,0 +1,42 @@
+"""Target codes: smoothed shares of defaults that never look at the loan they are for."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from training.target_codes import cross_fit, draw_folds, smooth_shares
+
+seeds = st.integers(0, 2**32 - 1)
+
+
+def test_codes_are_smoothed_shares() -> None:
+    """Ten loans' worth of the common share is mixed into each group; an empty group has the common share itself."""
+    labels = np.array([1, 1, 0, 0, 0, 0, 0, 0], np.uint8)
+    codes = smooth_shares(np.array([0, 0, 1, 1, 1, 1, 1, 1]), labels, 3, 10.0)
+    assert codes.tolist() == np.array([4.5 / 12, 2.5 / 16, 0.25], np.float32).tolist()
+
+
+@given(seed=seeds, folds=st.integers(2, 6))
+def test_folds_are_alike(seed: int, folds: int) -> None:
+    """Every loan has one fold; folds differ by at most one loan of either outcome; the seed decides."""
+    labels = (np.random.default_rng(seed).random(97) < 0.3).astype(np.uint8)
+    drawn = draw_folds(labels, folds, seed)
+    for label in (0, 1):
+        counts = np.bincount(drawn[labels == label], minlength=folds)
+        assert counts.max() - counts.min() <= 1
+    assert (drawn == draw_folds(labels, folds, seed)).all()
+
+
+@given(seed=seeds)
+def test_own_label_and_own_fold_leave_no_trace(seed: int) -> None:
+    """Whatever the labels of a fold are, the codes of its own loans stay the same."""
+    stream = np.random.default_rng(seed)
+    labels = stream.integers(0, 2, 60).astype(np.uint8)
+    groups = stream.integers(0, 7, 60)
+    folds = draw_folds(labels, 4, seed)
+    before = cross_fit(groups, labels, folds, 7, 3.0)
+    own = folds == 2
+    altered = np.where(own, 1 - labels, labels).astype(np.uint8)
+    after = cross_fit(groups, altered, folds, 7, 3.0)
+    assert (before[own] == after[own]).all()
+    assert (before[~own] != after[~own]).any()
