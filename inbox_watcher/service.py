@@ -13,7 +13,7 @@ from dag_specs.errors import DagSpecError
 from dag_specs.jobs import Scheduler
 from inbox_watcher.admission import Admission
 from inbox_watcher.agenda import Agenda, Task, TaskKind
-from inbox_watcher.batch import Batch
+from inbox_watcher.batch import Batch, State, pause_after
 from inbox_watcher.config import Site
 from inbox_watcher.hints import Hints
 from inbox_watcher.journal import Journal
@@ -196,7 +196,8 @@ class Watcher:
         moment = time.monotonic()
         for batch in batches:
             self._pauses.pop(batch.id, None)
-            self._agenda.put(batch, moment)
+            # What the storage kept from its end goes out again, but not at once.
+            self._agenda.put(batch, moment, pause_after(batch.setbacks) if batch.state is State.PLANNED else 0.0)
         told = {batch.id for batch in batches}
         for batch in task.batches:
             if batch.id not in told:

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 
 from dag_specs.jobs import Scheduler
 from inbox_watcher.batch import Batch, State
+from inbox_watcher.clusters import Clusters
 from inbox_watcher.config import Site
 from inbox_watcher.grouping import fits_queue, may_share
 from inbox_watcher.groups import Groups
@@ -32,8 +33,9 @@ class Steps:
         self._place = Workplace(site, journal, scheduler, clock)
         digests = Digests()
         intake, publishing = Intake(self._place, digests), Publishing(self._place, digests)
-        self._running = Running(self._place)
-        self._groups = Groups(self._place)
+        clusters = Clusters(self._place)
+        self._running = Running(self._place, clusters)
+        self._groups = Groups(self._place, clusters)
         self._acts: dict[State, Callable[[Batch], Batch]] = {
             State.CLAIMING: intake.claim,
             State.CLAIMED: intake.plan,

@@ -1,8 +1,10 @@
 """Small files that share a job: published once each whatever is cut off, and a bad one costs only itself."""
 
+import errno
 import os
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +14,9 @@ from inbox_watcher.config import Site
 from inbox_watcher.journal import Journal
 from inbox_watcher.layout import Layout
 from inbox_watcher.steps import Steps
+from scoring import pipeline
+from scoring.batch_plan import BatchPlan
+from scoring.part import Outcome
 from tests.unit.inbox_watcher.batch_steps import Drop, DyingJournal, KilledError, OpenBatch
 from tests.unit.inbox_watcher.conftest import with_scoring
 from tests.unit.inbox_watcher.pool_in_process import PoolInProcess
@@ -201,10 +206,10 @@ def test_a_job_that_dies_makes_its_files_suspects(
     assert "signal 9" in (layout.failed / "0.csv.error.txt").read_text()
 
 
-def test_a_held_job_of_a_group_is_withdrawn(
+def test_a_held_job_of_a_group_is_given_up_by_its_code(
     site: Site, journal: Journal, open_batch: OpenBatch, drop: Drop, layout: Layout
 ) -> None:
-    """A held job would wait for ever: it is removed, and its files are tried again until their attempts are used up."""
+    """What its hold code says will not pass fails an attempt of all files of the job; no file waits for ever."""
     scheduler = PoolInProcess(lazy=True)
     make_files(drop, open_batch)
     steps = Steps(with_scoring(site, attempts=1), journal, lambda: nullcontext(scheduler))
@@ -213,13 +218,53 @@ def test_a_held_job_of_a_group_is_withdrawn(
             steps.take(batch)
     members = steps.submit_group(journal.open_batches())
     (job,) = scheduler.all_jobs()
-    scheduler.hold_by_system(job.id, 12, 2, "the disk of node 7 is full")
+    scheduler.hold_by_system(job.id, 4, 0, "the credentials of node 7 are broken")
     ended: list[Batch] = []
     for _ in range(3):
         ended = ended or steps.follow_group(members[0].group, members)
     assert {batch.state for batch in ended} == {State.FAILING}
-    assert "the disk of node 7 is full" in ended[0].reason
+    assert "the credentials of node 7 are broken" in ended[0].reason
     assert [job.state for job in scheduler.all_jobs()] == [JobState.REMOVED]
     for batch in ended:
         assert steps.take(batch).state in FINAL
     assert len(os.listdir(layout.failed)) == 2 * FILES
+
+
+def test_storage_that_keeps_chunks_off_counts_for_nobody(
+    site: Site,
+    layout: Layout,
+    journal: Journal,
+    open_batch: OpenBatch,
+    drop: Drop,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Files whose chunks the storage refuses are tried again, uncounted; of the same jobs, a bad file's tries count."""
+    scheduler = PoolInProcess()
+    make_files(drop, open_batch)
+    steps = Steps(site, journal, lambda: nullcontext(scheduler))
+    for _ in range(2):
+        for batch in journal.open_batches():
+            steps.take(batch)
+    spoilt = layout.batch("20261122-150801-000002").input
+    spoilt.write_bytes(spoilt.read_bytes().replace(b"3", b"4"))
+    real, stale = pipeline.score_chunk, {"20261122-150801-000000", "20261122-150801-000001"}
+
+    def score_chunk(plan: BatchPlan, chunk: int, **options: Any) -> Outcome:
+        if plan.batch in stale:
+            raise OSError(errno.ESTALE, "Stale file handle", plan.parts)
+        return real(plan, chunk, **options)
+
+    monkeypatch.setattr(pipeline, "score_chunk", score_chunk)
+    for _ in range(5):
+        members = steps.submit_group([batch for batch in journal.open_batches() if batch.state is State.PLANNED])
+        steps.follow_group(members[0].group, members)
+    assert caplog.text.count("2 file(s): Chunk 0 failed on") == 5
+    kept = [batch for batch in journal.open_batches() if batch.id in stale]
+    assert [(batch.state, batch.attempt, batch.setbacks, batch.suspect) for batch in kept] == [
+        (State.PLANNED, 5, 5, False)
+    ] * 2
+    stale.clear()
+    go_on(site, journal, scheduler)
+    assert lines_in(layout) == {name: count for name, count in WANTED.items() if name != "2.predictions.csv"}
+    assert "in 3 attempts" in (layout.failed / "2.csv.error.txt").read_text()
