@@ -16,6 +16,7 @@ from inbox_watcher.agenda import Agenda, Task, TaskKind
 from inbox_watcher.batch import Batch, State, pause_after
 from inbox_watcher.config import Site
 from inbox_watcher.hints import Hints
+from inbox_watcher.identity import OnItsWayError
 from inbox_watcher.journal import Journal
 from inbox_watcher.layout import Layout, StateLayout
 from inbox_watcher.notify import Heartbeat, tell_systemd
@@ -185,6 +186,8 @@ class Watcher:
                 task = self._busy.pop(future)
                 try:
                     batches = future.result()
+                except OnItsWayError as error:
+                    self._wait(task, error)
                 except (OSError, DagSpecError, LoansError) as error:
                     self._pause(task, error, (error.strerror or "") if isinstance(error, OSError) else str(error))
                 except Exception as error:  # noqa: BLE001 (a defect that one file meets must not stop the others)
@@ -205,10 +208,20 @@ class Watcher:
 
     def _pause(self, task: Task, error: Exception, reason: str) -> None:
         """Wait longer after each failure in a row; say so each time. What the journal knows by then counts."""
-        pause = max(min(max(self._pauses.get(batch.id, 0.0) * 2, 1.0), _LONGEST_PAUSE) for batch in task.batches)
         self._unclean = True
         if isinstance(error, DagSpecError):
             self._pool = None
+        pause = self._put_off(task)
+        _LOG.error("%s: %s; tried again in %.0f s", task.batches[0].submitted_as, reason, pause)
+
+    def _wait(self, task: Task, reason: Exception) -> None:
+        """Wait for something that is well under way."""
+        pause = self._put_off(task)
+        _LOG.info("%s: %s It is looked at again in %.0f s", task.batches[0].submitted_as, reason, pause)
+
+    def _put_off(self, task: Task) -> float:
+        """Put the batches of a task off for longer than the last time in a row; give for how long (seconds)."""
+        pause = max(min(max(self._pauses.get(batch.id, 0.0) * 2, 1.0), _LONGEST_PAUSE) for batch in task.batches)
         due = time.monotonic() + pause
         for batch in task.batches:
             self._pauses[batch.id] = pause
@@ -216,7 +229,7 @@ class Watcher:
             with suppress(StorageError):
                 latest = self._journal.find(batch.id)
             self._agenda.put_later(latest or batch, due)
-        _LOG.error("%s: %s; tried again in %.0f s", task.batches[0].submitted_as, reason, pause)
+        return pause
 
     @contextmanager
     def _scheduler(self) -> Iterator[Scheduler]:
