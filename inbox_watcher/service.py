@@ -32,6 +32,9 @@ _TICK = 0.1
 _GRACE = 5.0
 """How long steps in progress are waited for when the daemon is told to stop (seconds)."""
 
+_SHORTEST_PAUSE = 1.0
+"""Wait before a step that failed for the first time is tried again (seconds)."""
+
 _LONGEST_PAUSE = 30.0
 """Longest wait before a step that failed is tried again (seconds)."""
 
@@ -221,7 +224,8 @@ class Watcher:
 
     def _put_off(self, task: Task) -> float:
         """Put the batches of a task off for longer than the last time in a row; give for how long (seconds)."""
-        pause = max(min(max(self._pauses.get(batch.id, 0.0) * 2, 1.0), _LONGEST_PAUSE) for batch in task.batches)
+        before = max(self._pauses.get(batch.id, 0.0) for batch in task.batches)
+        pause = min(max(2 * before, _SHORTEST_PAUSE), _LONGEST_PAUSE)
         due = time.monotonic() + pause
         for batch in task.batches:
             self._pauses[batch.id] = pause

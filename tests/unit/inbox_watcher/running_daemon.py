@@ -48,6 +48,7 @@ class Silence:
 def quick(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     """Look at running batches more often than a real daemon does; without hints, its listing alone must do."""
     monkeypatch.setattr(service, "_TICK", 0.02)
+    monkeypatch.setattr(service, "_SHORTEST_PAUSE", 0.05)
     if "with_hints" not in request.fixturenames:
         monkeypatch.setattr(service, "Hints", Silence)
 

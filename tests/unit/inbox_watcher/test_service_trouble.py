@@ -164,7 +164,7 @@ def test_jobs_that_storage_stopped_go_out_again_after_a_pause(
     run: Run, drop: Drop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Trouble that only jobs meet is told, and their file waits longer each time before it is submitted again."""
-    monkeypatch.setattr(service, "pause_after", lambda setbacks: 0.2 * setbacks)
+    monkeypatch.setattr(service, "pause_after", lambda setbacks: 0.05 * setbacks)
     real, submitted = pipeline.score_chunk, []
 
     def score_chunk(plan: BatchPlan, chunk: int, **options: Any) -> Outcome:
@@ -180,5 +180,5 @@ def test_jobs_that_storage_stopped_go_out_again_after_a_pause(
     (batch,) = daemon.wait_until_all_done(1)
     assert (batch.setbacks, batch.tries) == (3, 1)
     waits = [later - earlier for earlier, later in itertools.pairwise(submitted)]
-    assert all(wait >= 0.2 * number for number, wait in enumerate(waits, start=1))
+    assert all(wait >= 0.05 * number for number, wait in enumerate(waits, start=1))
     assert caplog.text.count("not counted as an attempt") == 3
