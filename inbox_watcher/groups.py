@@ -161,8 +161,9 @@ class Groups:
         return ended
 
     def find_leftovers(self, batches: Iterable[Batch]) -> list[str]:
-        """Name the groups that left an event log though none of the open `batches` belongs to them."""
-        known = {batch.group for batch in batches}
+        """Name the groups that left an event log though none of the open `batches` needs them any more."""
+        # A daemon that was killed when a job had ended left batches that go on, and name a group that does not.
+        known = {batch.group for batch in batches if batch.state is State.RUNNING or batch.is_undecided}
         logs = self._place.state.events.glob(f"{_PREFIX}*.log")
         return sorted({path.stem for path in logs} - known)
 

@@ -135,6 +135,26 @@ def test_what_a_killed_daemon_left_of_groups_is_found(
     again.close()
 
 
+def test_what_is_left_of_a_group_whose_files_go_on_is_found(
+    site: Site, layout: Layout, journal_path: Path, scheduler: PoolInProcess, open_batch: OpenBatch, drop: Drop
+) -> None:
+    """Killed when a group's end was written down and nothing of it removed yet: the next daemon clears it away."""
+    make_files(drop, open_batch)
+    dying = DyingJournal(journal_path, 2 * FILES + 3, written=True)
+    with pytest.raises(KilledError):
+        go_on(site, dying, scheduler)
+    dying.close()
+    again = Journal(journal_path)
+    assert {batch.state for batch in again.open_batches()} == {State.MERGING}
+    steps = Steps(site, again, lambda: nullcontext(scheduler))
+    left = steps.find_leftovers(again.open_batches())
+    assert len(left) == 1
+    steps.clear_away(left)
+    assert not list(layout.batches.glob("group-*"))
+    assert not list((Path(site.state) / "events").iterdir())
+    again.close()
+
+
 def test_a_lost_answer_is_found_by_the_group(
     site: Site, layout: Layout, journal: Journal, scheduler: PoolInProcess, open_batch: OpenBatch, drop: Drop
 ) -> None:
