@@ -17,7 +17,14 @@ from inbox_watcher.steps import Steps
 from scoring import pipeline
 from scoring.batch_plan import BatchPlan
 from scoring.part import Outcome
-from tests.unit.inbox_watcher.batch_steps import Drop, DyingJournal, KilledError, OpenBatch
+from tests.unit.inbox_watcher.batch_steps import (
+    Drop,
+    DyingJournal,
+    KilledError,
+    OpenBatch,
+    check_entries,
+    kill_and_go_on,
+)
 from tests.unit.inbox_watcher.conftest import with_scoring
 from tests.unit.inbox_watcher.pool_in_process import PoolInProcess
 
@@ -71,9 +78,8 @@ def test_files_share_one_job(
     assert not list((Path(site.state) / "events").iterdir())
 
 
-# Three entries of each file before it is submitted or after it was scored are those of any batch; the group's own are
-# that of the attempt, the submission and its end.
-ENTRIES = 2 * FILES + 3 + 3 * FILES
+# Claimed, planned; published, done: four entries of each file. The group's own are its attempt, submission and end.
+ENTRIES = 4 * FILES + 3
 
 
 @pytest.mark.parametrize("written", [False, True], ids=["before", "after"])
@@ -91,14 +97,8 @@ def test_a_kill_at_any_entry_of_a_group_changes_nothing(
 ) -> None:
     """Killed around any entry that a group makes, every file is published once, from one job."""
     make_files(drop, open_batch)
-    dying = DyingJournal(journal_path, entry, written=written)
-    with pytest.raises(KilledError):
-        go_on(site, dying, scheduler)
-    dying.close()
-    again = Journal(journal_path)
-    go_on(site, again, scheduler)
-    assert {batch.state for batch in again.latest(9)} == {State.DONE}
-    again.close()
+    known = kill_and_go_on(journal_path, entry, lambda journal: go_on(site, journal, scheduler), written=written)
+    assert [batch.state for batch in known] == [State.DONE] * FILES
     assert lines_in(layout) == WANTED
     assert len(scheduler.submitted) == 1
     assert scheduler.runs[0] == 1
@@ -109,10 +109,7 @@ def test_every_entry_of_a_group_is_tried(
 ) -> None:
     """A group makes as many entries as the test above believes."""
     make_files(drop, open_batch)
-    journal = DyingJournal(journal_path, ENTRIES + 1, written=False)
-    go_on(site, journal, scheduler)
-    assert not journal.open_batches()
-    journal.close()
+    check_entries(journal_path, ENTRIES, lambda journal: go_on(site, journal, scheduler))
 
 
 def test_what_a_killed_daemon_left_of_groups_is_found(
