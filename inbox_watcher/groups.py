@@ -4,6 +4,7 @@ import logging
 import os
 import shutil
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -39,6 +40,7 @@ class Groups:
         self._place = place
         self._clusters = clusters
         self._counted: float | None = None
+        self._ended: set[str] = set()
         self.places = 1
         """Jobs that the pool could run at a time, as it was counted last."""
 
@@ -74,8 +76,7 @@ class Groups:
         # Groups that were written down and never reached the pool: nothing of theirs is needed any more.
         lost = {batch.group for batch in fresh if batch.is_undecided and batch.group}
         submitted = self._submit_fresh(fresh, request)
-        for group in lost:
-            self.clear_away(group)
+        self.clear_away(lost)
         return settled + submitted
 
     def _find_lost(self, batches: Sequence[Batch]) -> dict[str, int]:
@@ -91,9 +92,26 @@ class Groups:
 
     def _submit_fresh(self, batches: Sequence[Batch], request: Request) -> list[Batch]:
         group = f"{_PREFIX}{new_batch_id()}"
-        log = self._place.state.event_log(group)
+        try:
+            marked = self._prepare(group, batches)
+        except Exception:
+            self.clear_away([group])  # the next trial is another group
+            raise
+        folder = self._place.layout.group(group)
+        work = Work(name=group, act="group", plan=folder.chunks, listed=True, chunks=(0,), logs=folder.logs)
+        with self._place.scheduler() as scheduler:
+            number = self._clusters.submit(work, request, scheduler)
+            self._count_places(scheduler)
+        _LOG.info("%s: %d small file(s) submitted as cluster %d", group, len(batches), number)
+        self._clusters.begin(group, number, (0,), 1, fresh=True)
+        return self._place.journal.record_many(
+            [advance(batch, State.RUNNING, now(), clusters=(*batch.clusters, number)) for batch in marked]
+        )
+
+    def _prepare(self, group: str, batches: Sequence[Batch]) -> list[Batch]:
+        """Put on disk what a group's job needs, and write down that it is about to be submitted."""
         reach("group.log.before")
-        create_log(log)
+        create_log(self._place.state.event_log(group))
         reach("group.log.after")
         folder = self._place.layout.group(group)
         reach("group.folder.before")
@@ -103,20 +121,11 @@ class Groups:
         attempts = [1 + (len(batch.clusters) if batch.is_undecided else batch.attempt) for batch in batches]
         chunks = tuple(map(self._list, batches, attempts))
         write_bytes(folder.chunks, msgspec.json.encode(ChunkList(FORMAT, chunks)), "group.chunks")
-        marked = self._place.journal.record_many(
+        return self._place.journal.record_many(
             [
                 msgspec.structs.replace(batch, attempt=attempt, retried=(0,), group=group)
                 for batch, attempt in zip(batches, attempts, strict=True)
             ]
-        )
-        work = Work(name=group, act="group", plan=folder.chunks, listed=True, chunks=(0,), logs=folder.logs)
-        with self._place.scheduler() as scheduler:
-            number = self._clusters.submit(work, request, scheduler)
-            self._count_places(scheduler)
-        _LOG.info("%s: %d small file(s) submitted as cluster %d", group, len(batches), number)
-        self._clusters.begin(group, number, (0,), 1, fresh=True)
-        return self._place.journal.record_many(
-            [advance(batch, State.RUNNING, now(), clusters=(*batch.clusters, number)) for batch in marked]
         )
 
     def _count_places(self, scheduler: Scheduler) -> None:
@@ -157,7 +166,7 @@ class Groups:
             tell_setback(group, f"{len(kept_off)} file(s): {words or 'no reason was left'}", max(kept_off))
         if trouble is None:
             self._clusters.forget(group)
-            self.clear_away(group)
+            self.clear_away([group])
         return ended
 
     def find_leftovers(self, batches: Iterable[Batch]) -> list[str]:
@@ -167,10 +176,21 @@ class Groups:
         logs = self._place.state.events.glob(f"{_PREFIX}*.log")
         return sorted({path.stem for path in logs} - known)
 
-    def clear_away(self, group: str) -> None:
-        """Remove what is left of a group; its event log, by which it would be found again, last."""
-        shutil.rmtree(self._place.layout.group(group).root, ignore_errors=True)
-        self._place.state.event_log(group).unlink(missing_ok=True)
+    def clear_away(self, groups: Iterable[str] = ()) -> bool:
+        """Remove what is left of groups, and of those that could not be removed before; tell whether all are gone.
+
+        A group's event log, by which a later daemon finds it, goes last.
+        """
+        self._ended.update(groups)
+        for group in list(self._ended):
+            try:
+                with suppress(FileNotFoundError):
+                    shutil.rmtree(self._place.layout.group(group).root)
+                self._place.state.event_log(group).unlink(missing_ok=True)
+            except OSError:
+                continue
+            self._ended.discard(group)
+        return not self._ended
 
     def _judge(self, batch: Batch, watch: JobWatch) -> Batch:
         """Decide what follows from the end of the job: the part counts, not the exit code."""

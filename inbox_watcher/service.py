@@ -127,6 +127,8 @@ class Watcher:
         except OSError:
             self._unclean = True  # what is wrong is told by the listing that follows
             return
+        if not self._steps.clear_away():
+            self._unclean = True
         if count:
             _LOG.info("%d half-written file(s) removed", count)
 

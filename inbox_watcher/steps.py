@@ -61,10 +61,9 @@ class Steps:
         """Name the groups of an earlier life that no open batch belongs to. Raises OSError as the local disk does."""
         return self._groups.find_leftovers(open_batches)
 
-    def clear_away(self, groups: Iterable[str]) -> None:
-        """Remove what such groups left behind."""
-        for group in groups:
-            self._groups.clear_away(group)
+    def clear_away(self, groups: Iterable[str] = ()) -> bool:
+        """Remove what such groups left behind, and what could not be removed before; tell whether all is gone."""
+        return self._groups.clear_away(groups)
 
     def submit_group(self, batches: Sequence[Batch]) -> list[Batch]:
         """Submit planned small files as one job and give them as they stand then. Raises as `take`."""

@@ -202,6 +202,7 @@ class Bench:
         found = [*self.layout.inbox.iterdir(), *root.glob("batches/*/parts"), *root.glob("batches/*/un*.csv")]
         found += [*root.glob("outbox/.*"), *root.glob("failed/.*"), *root.glob("batches/*/.*")]
         found += [*self.state.events.iterdir(), *root.glob("batches/*/input")]
+        found += root.glob("batches/group-*")
         return sorted(str(path) for path in found)
 
     def results(self) -> dict[str, bytes]:

@@ -163,12 +163,15 @@ def test_jobs_are_vacated(faulty: Faulty) -> None:
 
 
 def test_jobs_are_held_by_hand(faulty: Faulty) -> None:
-    """An administrator holds the jobs: the batch ends all the same."""
+    """An administrator holds the jobs: they are left alone, and when he lets them go the batch goes on."""
 
     def hold(batch: Batch) -> None:
-        connect(str(faulty.pool.condor_config)).hold([JobId(batch.clusters[-1])], "by hand")
+        scheduler, jobs = connect(str(faulty.pool.condor_config)), [JobId(batch.clusters[-1])]
+        scheduler.hold(jobs, "by hand")
+        faulty.daemon.wait(lambda: "held by a person and left alone" in faulty.daemon.log.read_text(), "a word on it")
+        scheduler.release(jobs, "by hand")
 
-    faulty.score("held.csv", hold)
+    assert faulty.score("held.csv", hold).attempt == 1
 
 
 def test_event_log_is_deleted(faulty: Faulty) -> None:

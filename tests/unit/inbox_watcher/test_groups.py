@@ -152,6 +152,35 @@ def test_what_is_left_of_a_group_whose_files_go_on_is_found(
     again.close()
 
 
+def test_trials_that_the_storage_refuses_leave_nothing(
+    site: Site, layout: Layout, journal: Journal, scheduler: PoolInProcess, open_batch: OpenBatch, drop: Drop,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Each trial to submit is another group; what is left of one that failed goes as soon as the storage allows it."""
+    make_files(drop, open_batch)
+    steps = Steps(site, journal, lambda: nullcontext(scheduler))
+    for _ in range(2):
+        for batch in journal.open_batches():
+            steps.take(batch)
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as trouble:
+        trouble.setattr("inbox_watcher.groups.write_bytes", refuse)
+        trouble.setattr("inbox_watcher.groups.shutil.rmtree", refuse)
+        for _ in range(3):
+            with pytest.raises(OSError, match="No space"):
+                steps.submit_group(journal.open_batches())
+        assert not steps.clear_away()
+        assert len(list(layout.batches.glob("group-*"))) == 3
+    assert steps.clear_away()
+    assert not list(layout.batches.glob("group-*"))
+    assert not list((Path(site.state) / "events").iterdir())
+    go_on(site, journal, scheduler)
+    assert lines_in(layout) == WANTED
+
+
 def test_a_lost_answer_is_found_by_the_group(
     site: Site, layout: Layout, journal: Journal, scheduler: PoolInProcess, open_batch: OpenBatch, drop: Drop
 ) -> None:
