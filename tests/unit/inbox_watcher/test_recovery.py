@@ -32,7 +32,7 @@ def wanted(site: Site, layout: Layout, journal_path: Path, open_batch: OpenBatch
     """Score the file in peace, once for all tests, and tell what came out; everything is put back."""
     if not _WANTED:
         journal = Journal(journal_path)
-        drop(NAME)
+        drop(NAME, rows=60)
         open_batch()
         go_on(site, journal, PoolInProcess())
         _WANTED.update(outcome_of(layout))
@@ -70,7 +70,7 @@ def test_a_kill_at_any_entry_changes_nothing(
     written: bool,
 ) -> None:
     """Killed between an act and its entry, or just after, the file is published once, the same, from one cluster."""
-    drop(NAME)
+    drop(NAME, rows=60)
     open_batch()
     (last,) = kill_and_go_on(journal_path, entry, lambda journal: go_on(site, journal, scheduler), written=written)
     assert last.state is State.DONE
