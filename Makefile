@@ -9,6 +9,7 @@ DEV_STAMP := $(VENV)/.installed-dev
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 COMPILE := $(VENV)-lock/bin/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-header \
   --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options
+PYTEST_MORE ?=
 BENCH_FOLDER ?= /var/tmp/loans-bench
 
 .PHONY: help
@@ -54,17 +55,17 @@ unit: $(DEV_STAMP)  ## The tests that need no pool (under a minute)
 
 .PHONY: test
 test: $(DEV_STAMP)  ## Every test; starts a real HTCondor pool of its own
-	$(BIN)/python -m pytest tests
+	$(BIN)/python -m pytest tests $(PYTEST_MORE)
 
 .PHONY: docs
 docs: setup  ## Write the pages of docs/ that are made from the code's tables
 	$(BIN)/python -m inbox_watcher.documents docs
 
 .PHONY: test-faults
-test-faults: $(DEV_STAMP)  ## Every test of faults: kills, storage trouble, a pool that breaks (about 12 minutes)
+test-faults: $(DEV_STAMP)  ## Every test of faults: kills, storage trouble, a pool that breaks, a flood of files (about 15 minutes)
 	@# Each half waits more than it works: side by side they take the time of the longer one.
 	export LOANS_FAULTS=all; $(BIN)/python -m pytest tests/faults/test_kill_at_failpoints.py & kills=$$!; \
-	$(BIN)/python -m pytest tests/faults/test_storage_faults.py tests/faults/test_pool_faults.py -s; others=$$?; \
+	$(BIN)/python -m pytest tests/faults --ignore tests/faults/test_kill_at_failpoints.py -s; others=$$?; \
 	wait $$kills && exit $$others
 
 .PHONY: demo

@@ -14,6 +14,7 @@ from inbox_watcher.claim import new_batch_id
 from inbox_watcher.config import Site
 from inbox_watcher.journal import Journal
 from inbox_watcher.layout import LONGEST_NAME, SIDECAR, Layout, output_stem, revision, show_name
+from inbox_watcher.packed_looks import PackedLooks
 from scoring.atomic import stands
 from scoring.challenger import Challenger
 from scoring.errors import ModelError, StorageError
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger("loans.watch")
 
+_ORPHAN_SECONDS = 86_400.0
+"""How long a sidecar may stand in the inbox without its file (seconds)."""
+
 
 class Admission:
     """Turns files that are complete into batches. It belongs to one thread, which storage may hold up."""
@@ -37,6 +41,7 @@ class Admission:
         self._journal = journal
         self._arrivals = Arrivals(site.inbox.settle_seconds, site.inbox.truncated_seconds, self._looks_cut)
         self._contract: tuple[Pin, Contract] | None = None
+        self._packed = PackedLooks(site.scoring.max_unpacked_bytes)
         self._told = _Told()
 
     @property
@@ -62,6 +67,7 @@ class Admission:
             {show_name(sighting.name) for sighting in listing}
             | {show_name(f"{name}{SIDECAR}") for name in listed.orphans}
         )
+        self._packed.forget_absent({sighting.name for sighting in listing})
         claimed = {os.fsdecode(name) for name in claiming}
         self._file_sidecars(name for name in listed.orphans if name not in claimed)
         wanted = [sighting for sighting in listing if sighting.name not in claimed and self._is_sound(sighting)]
@@ -92,10 +98,10 @@ class Admission:
                 break
         return batches
 
-    def _looks_cut(self, name: str) -> bool:
+    def _looks_cut(self, name: str) -> bool | None:
         """Look at the end of a file in the inbox. Without a model nothing can be said, and nothing is admitted."""
         if name.lower().endswith(".gz"):
-            return False  # its end is judged when it is unpacked
+            return self._packed.is_cut(self._layout.inbox / name)
         try:
             promotion = read_promotion(self._layout.models)
             if promotion is None:
@@ -110,17 +116,23 @@ class Admission:
             return is_cut(file, path, self._contract[1])
 
     def _file_sidecars(self, names: Iterable[str]) -> None:
-        """Put sidecars that came after their files were claimed beside those; others are left alone, and told."""
+        """Put sidecars that came after their files were claimed beside those.
+
+        Others are told, and removed when they are a day old: a sidecar that is older than its file says nothing of it.
+        """
         for name in names:
             sidecar = self._layout.inbox / f"{name}{SIDECAR}"
+            shown = show_name(sidecar.name)
             try:
                 batch = self._journal.find_by_name(os.fsencode(name))
                 target = None if batch is None else self._layout.batch(batch.id).sidecar
-                if target is None or os.path.lexists(target):
-                    shown = show_name(sidecar.name)
-                    self._told.tell(shown, f"{shown!r} in the inbox belongs to no file; it is left alone")
-                else:
+                if target is not None and not stands(target):
                     os.rename(sidecar, target)
+                elif time.time() - sidecar.lstat().st_ctime > _ORPHAN_SECONDS:
+                    sidecar.unlink()
+                    _LOG.info("%r belonged to no file for a day and was removed from the inbox", shown)
+                else:
+                    self._told.tell(shown, f"{shown!r} in the inbox belongs to no file; it is removed after a day")
             except (OSError, StorageError):
                 continue  # it is seen again at the next listing
 

@@ -75,8 +75,11 @@ class Agenda:
         """Name the files that may still stand in the inbox though they are batches."""
         return list(self._claiming.values())
 
-    def put(self, batch: Batch, now: float) -> None:
-        """Take in a new batch, or one that a task is done with; `now` is monotonic time (seconds)."""
+    def put(self, batch: Batch, now: float, pause: float = 0.0) -> None:
+        """Take in a new batch, or one that a task is done with; nothing is done with it for `pause`.
+
+        `now` is monotonic time (seconds).
+        """
         self._submitting.discard(batch.id)
         self._away.discard(batch.group)
         if batch.state is State.CLAIMING:
@@ -87,12 +90,14 @@ class Agenda:
             self._open.discard(batch.id)
             return
         self._open.add(batch.id)
-        if batch.state is State.RUNNING and batch.group:
+        if pause:
+            self.put_later(batch, now + pause)
+        elif batch.state is State.RUNNING and batch.group:
             self._groups.setdefault(batch.group, {})[batch.id] = batch
         elif batch.state is State.RUNNING:
             self._singles[batch.id] = (now, batch)
         elif batch.state is State.PLANNED and may_share(batch):
-            self._small[batch.id] = (batch, Waiting(batch.id, now, batch.attempt if batch.suspect else 0))
+            self._small[batch.id] = (batch, Waiting(batch.id, now, batch.tries if batch.suspect else 0))
         else:
             self._lines[batch.state].append(batch)
 

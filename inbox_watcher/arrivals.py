@@ -97,9 +97,15 @@ class Arrivals:
     """Remembers when each file last changed, by this host's own clock."""
 
     def __init__(
-        self, settle_seconds: float, truncated_seconds: float = 0.0, looks_cut: Callable[[str], bool] = lambda _: False
+        self,
+        settle_seconds: float,
+        truncated_seconds: float = 0.0,
+        looks_cut: Callable[[str], bool | None] = lambda _: False,
     ) -> None:
-        """Start with an empty memory. `looks_cut` tells whether a file in the inbox ends within a record."""
+        """Start with an empty memory.
+
+        `looks_cut` tells whether a file in the inbox ends too early; None: not yet, it is to be asked again.
+        """
         self._settle = settle_seconds
         self._patience = max(truncated_seconds, settle_seconds)
         self._looks_cut = looks_cut
@@ -135,7 +141,7 @@ class Arrivals:
         return ready
 
     def _look(self, memory: _Memory) -> _Memory:
-        """Look once at the end of a file that stands still; trouble leaves it for the next listing."""
+        """Look at the end of a file that stands still, once; trouble leaves it for the next listing."""
         if memory.cut is not None:
             return memory
         try:

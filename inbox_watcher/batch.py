@@ -84,6 +84,10 @@ class Batch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The group of small files whose one job carries the present attempt; empty: it has a cluster of its own."""
     suspect: bool = False
     """Whether its last job ended without a word on it: it may be what ended the job."""
+    setbacks: int = 0
+    """Attempts that trouble of the storage kept from their end; they do not count."""
+    failed_on: tuple[str, ...] = ()
+    """Slots or machines, as HTCondor's events name them, where its jobs failed; the latest first."""
     scored: int = 0
     """Rows with a prediction, once published."""
     rejected: int = 0
@@ -99,6 +103,16 @@ class Batch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def submitted_as(self) -> str:
         """The id by which HTCondor knows its jobs: its own, or that of its group."""
         return self.group or self.id
+
+    @property
+    def tries(self) -> int:
+        """How many attempts count."""
+        return self.attempt - self.setbacks
+
+    @property
+    def is_undecided(self) -> bool:
+        """Whether a daemon ended between submitting an attempt and writing that down, or just before."""
+        return self.attempt > len(self.clusters)
 
 
 def advance(batch: Batch, state: State, when: str, **changes: object) -> Batch:
@@ -116,6 +130,8 @@ class JobFacts:
     """Chunks whose outcome is on disk."""
     still_queued: frozenset[int]
     """Chunks whose job may still run."""
+    kept_off: frozenset[int] = frozenset()
+    """Chunks whose job was kept from its result by trouble of the storage."""
 
 
 class Verdict(StrEnum):
@@ -124,14 +140,30 @@ class Verdict(StrEnum):
     WAIT = "wait"
     MERGE = "merge"
     SUBMIT_MISSING = "submit missing"
+    WAIT_FOR_STORAGE = "wait for storage, submit missing"
     GIVE_UP = "give up"
 
 
 def judge_jobs(batch: Batch, facts: JobFacts, attempts: int) -> Verdict:
-    """Decide what follows from the jobs: parts count, not exit codes."""
+    """Decide what follows from the jobs: parts count, not exit codes.
+
+    An attempt that the storage kept any chunk of from its result is not counted: no file is to blame for that, and it
+    may last. A file that fails by itself does so again when the storage is well.
+    """
     missing = set(range(batch.chunks)) - facts.parts_there
     if not missing:
         return Verdict.MERGE
     if missing & facts.still_queued:
         return Verdict.WAIT
-    return Verdict.SUBMIT_MISSING if batch.attempt < attempts else Verdict.GIVE_UP
+    if missing & facts.kept_off:
+        return Verdict.WAIT_FOR_STORAGE
+    return Verdict.SUBMIT_MISSING if batch.tries < attempts else Verdict.GIVE_UP
+
+
+_LONGEST_PAUSE = 30.0
+"""Longest wait for the storage (seconds): when it is well again, work goes on within a minute."""
+
+
+def pause_after(setbacks: int) -> float:
+    """Give how long to wait before jobs are submitted after the `setbacks`-th trouble of the storage (seconds)."""
+    return min(2.0 ** min(setbacks - 1, 10), _LONGEST_PAUSE) if setbacks else 0.0

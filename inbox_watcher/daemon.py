@@ -14,6 +14,7 @@ from inbox_watcher.hints import NETWORK_FILESYSTEMS, find_filesystem
 from inbox_watcher.journal import Journal
 from inbox_watcher.layout import Layout, StateLayout
 from inbox_watcher.owner import owned
+from inbox_watcher.patience import wait_for_storage
 from inbox_watcher.service import Watcher
 from scoring.errors import LoansError, StorageError
 
@@ -21,11 +22,12 @@ from scoring.errors import LoansError, StorageError
 def serve(site: Site, connect: Callable[[], Scheduler]) -> None:
     """Run the daemon until SIGTERM or SIGINT.
 
-    Raises LoansError when another daemon serves this site, StorageError when its folders cannot be used.
+    Storage in trouble is waited for. Raises LoansError when another daemon serves this site, StorageError when its
+    folders cannot be used.
     """
     os.umask(0o007)
     state = StateLayout(Path(site.state))
-    _check_tree(Layout(Path(site.root)))
+    wait_for_storage(lambda: _check_tree(Layout(Path(site.root))))
     try:
         state.root.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:

@@ -56,7 +56,9 @@ def explain(facts: Facts) -> list[Sentence]:
     if batch.state is State.RUNNING:
         said += _explain_jobs(facts)
     elif batch.state is State.PLANNED:
-        tried = f"; {count(batch.attempt, 'attempt')} left chunks without a part" if batch.attempt else ""
+        tried = f"; {count(batch.tries, 'attempt')} left chunks without a part" if batch.tries else ""
+        if batch.setbacks:
+            tried += f"; {count(batch.setbacks, 'further attempt')} met trouble of the storage and do not count"
         said.append(
             Sentence(
                 Kind.WAITING, f"{count(batch.chunks, 'chunk')} are about to be submitted since {batch.updated}{tried}."
@@ -97,6 +99,8 @@ def _explain_jobs(facts: Facts) -> list[Sentence]:
     )
     if facts.slots:
         said += [Sentence(Kind.WAITING, f"{text[0].upper()}{text[1:]}.", _WAIT_OUT) for text in waiting]
+    if batch.group:
+        said.append(Sentence(Kind.PROGRESS, f"Its one chunk shares a job with other small files, as {batch.group}."))
     said += _explain_slow(facts)
     if not facts.log_is_there:
         said.append(
@@ -111,7 +115,9 @@ def _explain_jobs(facts: Facts) -> list[Sentence]:
         job.chunk for job in facts.jobs if job.in_queue and job.state is JobState.RUNNING and job.chunk is not None
     )
     now = f"; {name_chunks(running)} {are(running)} running" if running else ""
-    tries = f", attempt {batch.attempt}" if batch.attempt > 1 else ""
+    tries = f", attempt {batch.tries}" if batch.tries > 1 else ""
+    if batch.setbacks:
+        tries += f", {count(batch.setbacks, 'attempt')} before that met trouble of the storage and did not count"
     said.append(Sentence(Kind.PROGRESS, f"{there} of {count(batch.chunks, 'chunk')} are done{tries}{now}."))
     return said
 

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from inbox_watcher.batch import FINAL, TRANSITIONS
-from inbox_watcher.holds import describe_table
+from inbox_watcher.holds import LONGEST_FOR_STORAGE, describe_table
 
 _MADE = "<!-- Made by `make docs` from {module}; changes here are lost. -->\n"
 
@@ -53,6 +53,10 @@ def tell_holds() -> str:
             "- Codes 3, 21 and 26 count as 34 where the subcode (102) or the reason speaks of memory: pools that",
             "  watch memory by a policy of their own hold with these.",
             "- How often a job was released is counted in HTCondor's event log: a daemon that starts again counts on.",
+            "- Where the subcode is what a storage in trouble says (EACCES, EDQUOT, EIO, ENOSPC, ESTALE, ETIMEDOUT), a",
+            f"  job stays held for {LONGEST_FOR_STORAGE:.0f} s at most. After its last release the chunk is submitted",
+            "  anew, as often as it takes; that is not counted as an attempt, since no file is to blame for it.",
+            "- Small files that share a job are treated as the chunks of one file are.",
             "- A chunk that failed is tried again (`scoring.attempts` times in all) as a new job, away from machines",
             "  that this batch's jobs failed on, unless none would be left. When the last attempt fails, the file",
             "  fails with the job's own last words.",

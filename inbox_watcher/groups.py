@@ -5,19 +5,19 @@ import os
 import shutil
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
 from dag_specs.event_log import create_log
-from dag_specs.jobs import JobId, Scheduler, count_places
-from dag_specs.scoring_cluster import ChunkCluster, describe_chunks, queue_items
-from inbox_watcher.batch import Batch, State, advance
+from dag_specs.jobs import Scheduler, count_places
+from inbox_watcher.avoidance import join_hosts
+from inbox_watcher.batch import Batch, JobFacts, State, Verdict, advance, judge_jobs
 from inbox_watcher.challengers import leave_out_challengers
 from inbox_watcher.claim import new_batch_id
-from inbox_watcher.job_care import JobCare
-from inbox_watcher.job_watch import DISTRUST_SECONDS, RECONCILE_SECONDS, JobWatch
+from inbox_watcher.clusters import Clusters, Work, read_last_line, tell_setback
+from inbox_watcher.job_care import Request
+from inbox_watcher.job_watch import JobWatch
 from inbox_watcher.workplace import Workplace, attempts_used_up, describe_refusal, fail
 from scoring.atomic import write_bytes
 from scoring.chunk_list import FORMAT, ChunkList, ListedChunk
@@ -33,23 +33,15 @@ _COUNT_SECONDS = 30.0
 """How long a count of the pool's places holds (seconds)."""
 
 
-@dataclass
-class _Following:
-    """What the daemon keeps in memory of a group's job; all of it can be found again."""
-
-    watch: JobWatch
-    asked: float
-
-
 class Groups:
     """Has HTCondor score small files, many with one job. A group serves one attempt; what it leaves is grouped anew."""
 
-    def __init__(self, place: Workplace) -> None:
-        """Work in `place`."""
+    def __init__(self, place: Workplace, clusters: Clusters) -> None:
+        """Work in `place`; `clusters` submits and follows."""
         self._place = place
-        self._care = JobCare(place)
-        self._following: dict[str, _Following] = {}
+        self._clusters = clusters
         self._counted: float | None = None
+        self._ended: set[str] = set()
         self.places = 1
         """Jobs that the pool could run at a time, as it was counted last."""
 
@@ -63,39 +55,35 @@ class Groups:
         settled = [
             advance(batch, State.RUNNING, now(), clusters=(*batch.clusters, found[batch.group]))
             for batch in batches
-            if _is_undecided(batch) and batch.group in found
+            if batch.is_undecided and batch.group in found
         ]
-        rest = [batch for batch in batches if not (_is_undecided(batch) and batch.group in found)]
+        rest = [batch for batch in batches if not (batch.is_undecided and batch.group in found)]
         fresh = []
         for batch in rest:
             # A first attempt has no part; everything else costs one look.
             if batch.attempt and os.path.exists(self._outcome(batch)):
                 settled.append(advance(batch, State.MERGING, now(), chunks_done=1))
             else:
-                if batch.attempt:
-                    with suppress(OSError):
-                        self._words(batch).unlink()  # it told of an earlier attempt
                 fresh.append(batch)
         if settled:
             self._place.journal.record_many(settled)
         if not fresh:
             return settled
         try:
-            memory_mb = self._care.choose_memory()
+            request = self._clusters.choose_request(fresh)
         except FileRefusedError as error:
             refused = [fail(batch, describe_refusal(error)) for batch in fresh]
             return settled + self._place.journal.record_many(refused)
         # Groups that were written down and never reached the pool: nothing of theirs is needed any more.
-        lost = {batch.group for batch in fresh if _is_undecided(batch) and batch.group}
-        submitted = self._submit_fresh(fresh, memory_mb)
-        for group in lost:
-            self.clear_away(group)
+        lost = {batch.group for batch in fresh if batch.is_undecided and batch.group}
+        submitted = self._submit_fresh(fresh, request)
+        self.clear_away(lost)
         return settled + submitted
 
     def _find_lost(self, batches: Sequence[Batch]) -> dict[str, int]:
         """Find the clusters of groups whose submission was not written down, by group."""
         found = {}
-        for group in {batch.group for batch in batches if _is_undecided(batch) and batch.group}:
+        for group in {batch.group for batch in batches if batch.is_undecided and batch.group}:
             known = {cluster for batch in batches if batch.group == group for cluster in batch.clusters}
             with self._place.scheduler() as scheduler:
                 lost = set(scheduler.find_clusters(group)) - known
@@ -103,46 +91,42 @@ class Groups:
                 found[group] = max(lost)
         return found
 
-    def _submit_fresh(self, batches: Sequence[Batch], memory_mb: int) -> list[Batch]:
+    def _submit_fresh(self, batches: Sequence[Batch], request: Request) -> list[Batch]:
         group = f"{_PREFIX}{new_batch_id()}"
-        log = self._place.state.event_log(group)
+        try:
+            marked = self._prepare(group, batches)
+        except Exception:
+            self.clear_away([group])  # the next trial is another group
+            raise
+        folder = self._place.layout.group(group)
+        work = Work(name=group, act="group", plan=folder.chunks, listed=True, chunks=(0,), logs=folder.logs)
+        with self._place.scheduler() as scheduler:
+            number = self._clusters.submit(work, request, scheduler)
+            self._count_places(scheduler)
+        _LOG.info("%s: %d small file(s) submitted as cluster %d", group, len(batches), number)
+        self._clusters.begin(group, number, (0,), 1, fresh=True)
+        return self._place.journal.record_many(
+            [advance(batch, State.RUNNING, now(), clusters=(*batch.clusters, number)) for batch in marked]
+        )
+
+    def _prepare(self, group: str, batches: Sequence[Batch]) -> list[Batch]:
+        """Put on disk what a group's job needs, and write down that it is about to be submitted."""
         reach("group.log.before")
-        create_log(log)
+        create_log(self._place.state.event_log(group))
         reach("group.log.after")
         folder = self._place.layout.group(group)
         reach("group.folder.before")
         folder.logs.mkdir(mode=0o770, parents=True)
         reach("group.folder.after")
-        chunks = (self._list(batch) for batch in batches)
-        write_bytes(folder.chunks, msgspec.json.encode(ChunkList(FORMAT, tuple(chunks))), "group.chunks")
         # An attempt that never reached the pool is not counted.
-        tried = [(batch, len(batch.clusters) if _is_undecided(batch) else batch.attempt) for batch in batches]
-        marked = self._place.journal.record_many(
-            [msgspec.structs.replace(batch, attempt=done + 1, retried=(0,), group=group) for batch, done in tried]
-        )
-        site = self._place.site
-        cluster = ChunkCluster(
-            batch_id=group,
-            python=Path(site.python),
-            plan_path=folder.chunks,
-            listed=True,
-            chunks=(0,),
-            event_log=log,
-            job_log_folder=folder.logs,
-            cpus=site.scoring.cpus,
-            memory_mb=memory_mb,
-            disk_mb=site.scoring.disk_mb,
-            keep_claim_idle_seconds=site.pool.keep_claim_idle_seconds,
-        )
-        with self._place.scheduler() as scheduler:
-            reach("group.cluster.before")
-            number = scheduler.submit_cluster(describe_chunks(cluster), queue_items(cluster))
-            reach("group.cluster.after")
-            self._count_places(scheduler)
-        _LOG.info("%s: %d small file(s) submitted as cluster %d", group, len(batches), number)
-        self._following[group] = _Following(self._watch(group, number), self._place.clock())
+        attempts = [1 + (len(batch.clusters) if batch.is_undecided else batch.attempt) for batch in batches]
+        chunks = tuple(map(self._list, batches, attempts))
+        write_bytes(folder.chunks, msgspec.json.encode(ChunkList(FORMAT, chunks)), "group.chunks")
         return self._place.journal.record_many(
-            [advance(batch, State.RUNNING, now(), clusters=(*batch.clusters, number)) for batch in marked]
+            [
+                msgspec.structs.replace(batch, attempt=attempt, retried=(0,), group=group)
+                for batch, attempt in zip(batches, attempts, strict=True)
+            ]
         )
 
     def _count_places(self, scheduler: Scheduler) -> None:
@@ -158,23 +142,15 @@ class Groups:
 
         A batch whose folder cannot be read is not among them: it is due again, alone. Raises OSError when none can.
         """
-        following = self._following.get(group)
-        if following is None:
-            watch = self._watch(group, batches[0].clusters[-1])
-            following = self._following[group] = _Following(watch, -RECONCILE_SECONDS)
-        watch = following.watch
-        trusted = watch.hear()
-        patience = RECONCILE_SECONDS if trusted else DISTRUST_SECONDS
-        if watch.facts.still_queued and self._place.clock() - following.asked >= patience:
-            following.asked = self._place.clock()
-            cluster = batches[0].clusters[-1]
-            with self._place.scheduler() as scheduler:
-                watch.reconcile(scheduler.job_states([cluster]), cluster_queued=scheduler.is_queued(cluster))
-        if watch.facts.still_queued and watch.held:
-            watch.last_words[0] = f"HTCondor held the job: {watch.held[0]}"
-            with self._place.scheduler() as scheduler:
-                scheduler.remove([JobId(batches[0].clusters[-1])], "a job was held")
+        followed = self._clusters.find(group) or self._clusters.begin(
+            group, batches[0].clusters[-1], (0,), 1, fresh=False
+        )
+        watch = followed.watch
+        self._clusters.hear(followed)
         if watch.facts.still_queued:
+            self._clusters.reconcile(followed)
+        if watch.facts.still_queued:
+            self._clusters.attend(followed)
             return []
         ended, trouble = [], None
         for batch in batches:
@@ -186,24 +162,37 @@ class Groups:
             raise trouble
         leave_out_challengers(self._place.layout, ended)
         self._place.journal.record_many(ended)
+        before = {batch.id: batch.setbacks for batch in batches}
+        if kept_off := [batch.setbacks for batch in ended if batch.setbacks > before[batch.id]]:
+            words = read_last_line(self._place.layout.group(group).logs / "0.err") or watch.last_words.get(0, "")
+            tell_setback(group, f"{len(kept_off)} file(s): {words or 'no reason was left'}", max(kept_off))
         if trouble is None:
-            del self._following[group]
-            self.clear_away(group)
+            self._clusters.forget(group)
+            self.clear_away([group])
         return ended
 
     def find_leftovers(self, batches: Iterable[Batch]) -> list[str]:
-        """Name the groups that left an event log though none of the open `batches` belongs to them."""
-        known = {batch.group for batch in batches}
+        """Name the groups that left an event log though none of the open `batches` needs them any more."""
+        # A daemon that was killed when a job had ended left batches that go on, and name a group that does not.
+        known = {batch.group for batch in batches if batch.state is State.RUNNING or batch.is_undecided}
         logs = self._place.state.events.glob(f"{_PREFIX}*.log")
         return sorted({path.stem for path in logs} - known)
 
-    def clear_away(self, group: str) -> None:
-        """Remove what is left of a group; its event log, by which it would be found again, last."""
-        shutil.rmtree(self._place.layout.group(group).root, ignore_errors=True)
-        self._place.state.event_log(group).unlink(missing_ok=True)
+    def clear_away(self, groups: Iterable[str] = ()) -> bool:
+        """Remove what is left of groups, and of those that could not be removed before; tell whether all are gone.
 
-    def _watch(self, group: str, cluster: int) -> JobWatch:
-        return JobWatch(self._place.layout.batch(group), self._place.state.event_log(group), cluster, (0,), 1)
+        A group's event log, by which a later daemon finds it, goes last.
+        """
+        self._ended.update(groups)
+        for group in list(self._ended):
+            try:
+                with suppress(FileNotFoundError):
+                    shutil.rmtree(self._place.layout.group(group).root)
+                self._place.state.event_log(group).unlink(missing_ok=True)
+            except OSError:
+                continue
+            self._ended.discard(group)
+        return not self._ended
 
     def _judge(self, batch: Batch, watch: JobWatch) -> Batch:
         """Decide what follows from the end of the job: the part counts, not the exit code."""
@@ -214,33 +203,31 @@ class Groups:
             _LOG.error("%s: %s", batch.id, error)
             path.unlink(missing_ok=True)
             there = False
-        if there:
+        told = read_last_line(self._words(batch, batch.attempt))
+        # A chunk that failed by itself says so, whatever the others of its list met.
+        facts = JobFacts(
+            parts_there=frozenset({0} if there else ()),
+            still_queued=frozenset(),
+            kept_off=watch.facts.kept_off if not told else frozenset(),
+        )
+        verdict = judge_jobs(batch, facts, self._place.site.scoring.attempts)
+        if verdict is Verdict.MERGE:
             return advance(batch, State.MERGING, now(), chunks_done=1)
-        told = self._own_words(batch)
+        failed_on = join_hosts(watch.failures.hosts, batch.failed_on)
+        if verdict is Verdict.WAIT_FOR_STORAGE:
+            return advance(batch, State.PLANNED, now(), failed_on=failed_on, setbacks=batch.setbacks + 1)
         words = f"chunk 0: {told or watch.last_words.get(0, 'no part was left, and no reason')}"
-        if batch.attempt < self._place.site.scoring.attempts:
+        if verdict is Verdict.SUBMIT_MISSING:
             _LOG.warning("%s: attempt %d left its chunk unscored: %s", batch.id, batch.attempt, words)
-            return advance(batch, State.PLANNED, now(), suspect=not told)
+            return advance(batch, State.PLANNED, now(), suspect=not told, failed_on=failed_on)
         return fail(batch, describe_refusal(attempts_used_up(batch, words)))
 
-    def _own_words(self, batch: Batch) -> str:
-        """Give the program's own line on why this chunk failed; empty when it had no time for one."""
-        try:
-            told = self._words(batch).read_text(errors="replace").strip()
-        except OSError:
-            return ""
-        return told.splitlines()[-1] if told else ""
+    def _list(self, batch: Batch, attempt: int) -> ListedChunk:
+        return ListedChunk(str(self._place.layout.batch(batch.id).plan), 0, str(self._words(batch, attempt)))
 
-    def _list(self, batch: Batch) -> ListedChunk:
-        return ListedChunk(str(self._place.layout.batch(batch.id).plan), 0, str(self._words(batch)))
-
-    def _words(self, batch: Batch) -> Path:
-        return self._place.layout.batch(batch.id).logs / "0.err"
+    def _words(self, batch: Batch, attempt: int) -> Path:
+        """Name the file where the program says why this chunk failed; one for each attempt, so none is mistaken."""
+        return self._place.layout.batch(batch.id).logs / f"0.{attempt}.err"
 
     def _outcome(self, batch: Batch) -> Path:
         return name_part(self._place.layout.batch(batch.id).parts, 0).outcome
-
-
-def _is_undecided(batch: Batch) -> bool:
-    """Tell whether a daemon ended between submitting an attempt and writing that down, or just before."""
-    return batch.attempt > len(batch.clusters)

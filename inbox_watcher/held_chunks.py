@@ -5,7 +5,7 @@ from collections import defaultdict
 from dag_specs.events import EventKind, JobEvent
 from dag_specs.jobs import JobState
 from inbox_watcher.facts import Facts, Kind, Sentence
-from inbox_watcher.holds import CODES, PAUSES, Policy, memory_used, policy_of, read_raise
+from inbox_watcher.holds import CODES, PAUSES, Policy, choose_pause, is_storage_hold, memory_used, policy_of, read_raise
 from inbox_watcher.wording import are, begin, gigabytes, name_chunks
 
 
@@ -70,8 +70,8 @@ def _tell_hold(code: int | None, subcode: int | None, reason: str, releases: int
             "The daemon doubles its memory and releases it, up to scoring.memory_limit_mb and the largest slot.",
         )
     if policy is Policy.RELEASE and releases < len(PAUSES):
-        return (
-            f"held: {said}",
-            f"The daemon lets it run again {PAUSES[releases]:.0f} s after it was held, release {releases + 1} of 3.",
-        )
+        pause = f"{choose_pause(code, subcode, releases):.0f} s after it was held"
+        return f"held: {said}", f"The daemon lets it run again {pause}, release {releases + 1} of {len(PAUSES)}."
+    if is_storage_hold(code, subcode):
+        return f"held: {said}", "The daemon submits the chunk anew; what the storage does is not counted as an attempt."
     return f"held: {said}", "The daemon gives this attempt of the chunk up and tries it again elsewhere."

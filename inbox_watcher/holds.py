@@ -10,9 +10,13 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from inbox_watcher.wording import gigabytes
+from scoring.errors import TRANSIENT
 
 PAUSES = (10.0, 60.0, 300.0)
 """How long a job stays held before its first, second and third release (seconds); there is no fourth."""
+
+LONGEST_FOR_STORAGE = 30.0
+"""Longest such wait where the storage is in trouble (seconds): afterwards work goes on within a minute."""
 
 
 class Policy(StrEnum):
@@ -87,6 +91,8 @@ class Fail:
 
     reason: str
     """Why, in words."""
+    storage: bool = False
+    """Whether trouble of the storage alone is to blame: the attempt does not count."""
 
 
 Decision = Release | RaiseMemory | LeaveAlone | Fail
@@ -111,8 +117,8 @@ def decide(
         return LeaveAlone(said)
     if policy is Policy.RELEASE:
         if releases_so_far < len(PAUSES):
-            return Release(PAUSES[releases_so_far])
-        return Fail(f"held again after {releases_so_far} releases: {said}")
+            return Release(choose_pause(hold_code, hold_subcode, releases_so_far))
+        return Fail(f"held again after {releases_so_far} releases: {said}", is_storage_hold(hold_code, hold_subcode))
     if policy is Policy.RAISE:
         raised = min(memory_mb * 2, memory_limit_mb)
         if raised > memory_mb:
@@ -120,6 +126,17 @@ def decide(
         used = f"{memory_used(reason)} of" if memory_used(reason) else "more than"
         return Fail(f"it used {used} {gigabytes(memory_mb)}, and no more may be asked for: {said}")
     return Fail(said)
+
+
+def is_storage_hold(hold_code: int | None, hold_subcode: int | None) -> bool:
+    """Tell whether the storage is what a job is held for: its files could not be had, and the subcode says so."""
+    return CODES.get(hold_code or 0, ("", Policy.FAIL))[1] is Policy.RELEASE and hold_subcode in TRANSIENT
+
+
+def choose_pause(hold_code: int | None, hold_subcode: int | None, releases_so_far: int) -> float:
+    """Give how long a job stays held before its next release (seconds). Raises IndexError where there is none."""
+    pause = PAUSES[releases_so_far]
+    return min(pause, LONGEST_FOR_STORAGE) if is_storage_hold(hold_code, hold_subcode) else pause
 
 
 def policy_of(hold_code: int | None, hold_subcode: int | None, reason: str) -> Policy:

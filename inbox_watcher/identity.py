@@ -100,6 +100,10 @@ def read_promised(folder: BatchLayout) -> str:
     return found.group().lower() if found else ""
 
 
+class OnItsWayError(StorageError):
+    """The same delivery is on its way in another batch; nothing is wrong, and its results are waited for."""
+
+
 class Precedence:
     """Lets one of several deliveries of the same bytes under the same name go ahead."""
 
@@ -112,7 +116,7 @@ class Precedence:
     def find_published(self, batch: Batch) -> Batch | None:
         """Give the earlier batch that published these bytes under this name, while its results are still there.
 
-        Raises StorageError while the same delivery is on its way in another batch: it is to be asked again then.
+        Raises OnItsWayError while the same delivery is on its way in another batch: it is to be asked again then.
         The one that asks first goes ahead and waits for nobody, so no two wait for each other.
         """
         known: dict[str, str] = {}
@@ -126,7 +130,7 @@ class Precedence:
                     if ahead is None:
                         self._ahead = {other.id for other in others if other.id in self._ahead} | {batch.id}
                         return next((other for other in same if self._is_there(other)), None)
-                    raise StorageError(f"The same file is on its way as batch {ahead.id}; its results are awaited.")
+                    raise OnItsWayError(f"The same file is on its way as batch {ahead.id}; its results are awaited.")
             known.setdefault(batch.id, self._digests.result(batch.id, self._layout.batch(batch.id).input))
             size = self._layout.batch(batch.id).input.stat().st_size
             for other in unknown:

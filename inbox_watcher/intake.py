@@ -60,7 +60,7 @@ class Intake:
     def plan(self, batch: Batch) -> Batch:
         """Write down what the jobs are to do, unless this very delivery was answered before.
 
-        Raises FileRefusedError when the file cannot be scored, StorageError while the same delivery is on its way.
+        Raises FileRefusedError when the file cannot be scored, OnItsWayError while the same delivery is on its way.
         """
         folder = self._place.layout.batch(batch.id)
         self._digests.start(batch.id, folder.input)

@@ -6,14 +6,12 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from dag_specs.errors import DagSpecError, DescriptionError
-from dag_specs.event_log import EventLog
-from dag_specs.events import EventKind, JobEvent
-from dag_specs.jobs import Job, JobId, JobState, Scheduler, Slot, count_places
-from dag_specs.submit_language import check_host
+from dag_specs.errors import DagSpecError
+from dag_specs.jobs import Job, JobId, JobState, Scheduler, Slot
+from inbox_watcher.avoidance import choose_avoided, join_hosts
 from inbox_watcher.batch import Batch
 from inbox_watcher.diagnosis import explain_waiting
-from inbox_watcher.holds import Fail, LeaveAlone, Policy, RaiseMemory, decide, describe_raise, policy_of
+from inbox_watcher.holds import Fail, LeaveAlone, RaiseMemory, decide, describe_raise
 from inbox_watcher.job_watch import JobWatch
 from inbox_watcher.matching import Refused, Shrunk, check_request
 from inbox_watcher.workplace import Workplace
@@ -27,8 +25,6 @@ _LOOK_AGAIN = 5.0
 """How soon held jobs are looked at again after something was done (seconds)."""
 _LOOK_LATER = 60.0
 """The same where only a person can do something (seconds)."""
-_MOST_AVOIDED = 50
-"""Machines that one batch avoids at most."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +39,7 @@ class Request:
 
 @dataclass
 class _Cared:
-    """What is remembered of a batch while the daemon runs."""
+    """What is remembered of a cluster while the daemon runs."""
 
     quiet_since: float
     parts: int = 0
@@ -57,7 +53,7 @@ class _Cared:
 
 
 class JobCare:
-    """Serves all running batches of one daemon; a batch is in one step at a time."""
+    """Serves all clusters of one daemon, of batches and of groups; each is looked at by one thread at a time."""
 
     def __init__(self, place: Workplace) -> None:
         """Work in `place`."""
@@ -66,23 +62,22 @@ class JobCare:
         self._slots: tuple[float, tuple[Slot, ...]] = (-_SLOTS_KEPT, ())
         self._told = ""
 
-    def choose_request(self, batch: Batch) -> Request:
-        """Choose what the jobs of the next attempt ask for.
+    def choose_request(self, batches: Iterable[Batch]) -> Request:
+        """Choose what the jobs of the next attempt of some batches ask for.
 
         Raises FileRefusedError when no slot could ever run them; SchedulerError when the pool cannot be reached.
         """
         scoring = self._place.site.scoring
-        memory_mb = self.choose_memory()
-        if not batch.clusters:
-            return Request(memory_mb, ())
-        slots = self._slots[1]
-        failed = hosts_of_failures(_read_all(EventLog(self._place.state.event_log(batch.id))), slots)
-        avoid = choose_avoided(failed, slots, cpus=scoring.cpus, memory_mb=memory_mb, disk_mb=scoring.disk_mb)
+        memory_mb = self._choose_memory()
+        retried = [batch for batch in batches if batch.failed_on]
+        failed = join_hosts((), (host for batch in retried for host in batch.failed_on))
+        avoid = choose_avoided(failed, self._slots[1], cpus=scoring.cpus, memory_mb=memory_mb, disk_mb=scoring.disk_mb)
         if avoid:
-            _LOG.warning("%s: chunks are kept away from %s, where they failed", batch.id, ", ".join(avoid))
+            first, more = retried[0].id, f" and {len(retried) - 1} more" if len(retried) > 1 else ""
+            _LOG.warning("%s%s: chunks are kept away from %s, where they failed", first, more, ", ".join(avoid))
         return Request(memory_mb, avoid)
 
-    def choose_memory(self) -> int:
+    def _choose_memory(self) -> int:
         """Choose the memory that a job asks for (MB): the site's, or what the largest slot has.
 
         Raises FileRefusedError when no slot could ever run the job; SchedulerError when the pool cannot be reached.
@@ -98,39 +93,40 @@ class JobCare:
         self._told = verdict.warning
         return verdict.memory_mb if isinstance(verdict, Shrunk) else scoring.memory_mb
 
-    def attend(self, batch: Batch, watch: JobWatch) -> None:
-        """Treat held jobs by their codes, and tell when nothing of the batch has run for long."""
+    def attend(self, name: str, watch: JobWatch) -> None:
+        """Treat held jobs of a batch or group by their codes, and tell when nothing of it has run for long."""
         moment = self._place.clock()
-        cared = self._cared.setdefault(batch.id, _Cared(moment))
+        cared = self._cared.setdefault(name, _Cared(moment))
         if watch.executing or len(watch.parts_there) != cared.parts:
             cared.quiet_since, cared.parts, cared.alarm_due = moment, len(watch.parts_there), 0.0
         if watch.held and (frozenset(watch.held) != cared.held or moment >= cared.due):
             cared.held, cared.due = frozenset(watch.held), moment + _LOOK_LATER
             with self._place.scheduler() as scheduler:
-                self._treat(batch, watch, cared, scheduler)
+                self._treat(name, watch, cared, scheduler)
         limit = self._place.site.scoring.idle_alarm_seconds
         if moment - cared.quiet_since >= limit and moment >= cared.alarm_due:
             cared.alarm_due = moment + limit
-            self._alarm(batch, cared)
+            self._alarm(name, watch, cared)
 
-    def forget(self, batch: Batch) -> None:
-        """Forget a batch whose attempt has ended."""
-        self._cared.pop(batch.id, None)
+    def forget(self, name: str) -> None:
+        """Forget a batch or group whose attempt has ended."""
+        self._cared.pop(name, None)
 
-    def _treat(self, batch: Batch, watch: JobWatch, cared: _Cared, scheduler: Scheduler) -> None:
+    def _treat(self, name: str, watch: JobWatch, cared: _Cared, scheduler: Scheduler) -> None:
         moment = self._place.clock()
         # Only what is queued can be held; the history is left alone.
-        jobs = scheduler.job_states(batch.clusters[-1:], left_since=time.time())
+        jobs = scheduler.job_states([watch.cluster], left_since=time.time())
         for job in jobs:
             if job.in_queue and job.state is JobState.HELD and job.chunk is not None:
-                due = self._treat_one(batch, job, job.chunk, watch, cared, scheduler)
+                due = self._treat_one(name, job, job.chunk, watch, cared, scheduler)
                 cared.due = min(cared.due, moment + due)
 
     def _treat_one(
-        self, batch: Batch, job: Job, chunk: int, watch: JobWatch, cared: _Cared, scheduler: Scheduler
+        self, name: str, job: Job, chunk: int, watch: JobWatch, cared: _Cared, scheduler: Scheduler
     ) -> float:
         """Do what the table says for one held job; give how soon to look again (seconds)."""
         scoring = self._place.site.scoring
+        which = f"chunk {chunk}" if len(watch.chunks) > 1 else "its job"
         slots = self._ask_slots(scheduler)
         largest = max((slot.memory_mb for slot in slots if slot.cpus >= scoring.cpus), default=scoring.memory_limit_mb)
         decision = decide(
@@ -144,11 +140,13 @@ class JobCare:
         if isinstance(decision, LeaveAlone):
             if cared.told.get(chunk) != decision.reason:
                 cared.told[chunk] = decision.reason
-                _LOG.warning("%s: chunk %d is held by a person and left alone", batch.id, chunk)
+                _LOG.warning("%s: %s is held by a person and left alone", name, which)
             return _LOOK_LATER
         if isinstance(decision, Fail):
             watch.last_words[chunk] = f"HTCondor held the job: {decision.reason}"
-            _LOG.warning("%s: chunk %d is held (code %s) and given up", batch.id, chunk, job.hold_code)
+            if decision.storage:
+                watch.kept_off.add(chunk)
+            _LOG.warning("%s: %s is held (code %s) and given up", name, which, job.hold_code)
             scheduler.remove([job.id], "held, and not to be released")
             return _LOOK_AGAIN
         if isinstance(decision, RaiseMemory):
@@ -161,16 +159,16 @@ class JobCare:
                 return left
             why = f"tried again after hold code {job.hold_code}"
         cared.releases[chunk] = max(watch.releases[chunk], cared.releases[chunk]) + 1
-        _LOG.warning("%s: chunk %d was held (code %s) and is released: %s", batch.id, chunk, job.hold_code, why)
+        _LOG.warning("%s: %s was held (code %s) and is released: %s", name, which, job.hold_code, why)
         scheduler.release([job.id], why)
         return _LOOK_AGAIN
 
-    def _alarm(self, batch: Batch, cared: _Cared) -> None:
+    def _alarm(self, name: str, watch: JobWatch, cared: _Cared) -> None:
         """Say why nothing runs, once, and again when the reason is another one."""
         scoring = self._place.site.scoring
         try:
             with self._place.scheduler() as scheduler:
-                jobs = scheduler.job_states(batch.clusters[-1:], left_since=time.time())
+                jobs = scheduler.job_states([watch.cluster], left_since=time.time())
                 slots = self._ask_slots(scheduler)
         except DagSpecError as error:
             why = str(error)
@@ -179,7 +177,7 @@ class JobCare:
         if why and why != cared.alarm:
             cared.alarm = why
             idle = self._place.clock() - cared.quiet_since
-            _LOG.error("%s: nothing of it has run for %.0f minutes: %s", batch.id, idle / 60, why)
+            _LOG.error("%s: nothing of it has run for %.0f minutes: %s", name, idle / 60, why)
 
     def _ask_slots(self, scheduler: Scheduler) -> tuple[Slot, ...]:
         """Ask for the slots, or give what was answered a moment ago; none while the collector does not answer."""
@@ -191,53 +189,3 @@ class JobCare:
                 return ()  # the queue may well take jobs meanwhile
             self._slots = (self._place.clock(), slots)
         return slots
-
-
-def _read_all(log: EventLog) -> list[JobEvent]:
-    events: list[JobEvent] = []
-    while True:
-        reading = log.read()
-        events += reading.events
-        if not reading.more:
-            return events
-
-
-def hosts_of_failures(events: Iterable[JobEvent], slots: Iterable[Slot]) -> tuple[str, ...]:
-    """Name the machines on which jobs failed, were lost, or were held for trouble with storage; the latest first."""
-    # A slot is named after its startd, which need not be called as its machine is.
-    machines = {slot.name.rpartition("@")[2]: slot.host for slot in slots}
-    at: dict[tuple[int, int], str] = {}
-    failed: dict[str, None] = {}
-    for event in events:
-        job = (event.cluster, event.proc)
-        if event.kind is EventKind.EXECUTING:
-            name = event.host.rpartition("@")[2]
-            at[job] = machines.get(name, name)
-        elif job in at and at[job] and _is_failure(event):
-            failed.pop(at[job], None)
-            failed[at[job]] = None
-    return tuple(reversed(failed))
-
-
-def _is_failure(event: JobEvent) -> bool:
-    if event.kind is EventKind.TERMINATED:
-        return event.exit_code != 0
-    if event.kind is EventKind.HELD:
-        return policy_of(event.hold_code, event.hold_subcode, event.reason) is Policy.RELEASE
-    return event.kind in {EventKind.SHADOW_EXCEPTION, EventKind.RECONNECT_FAILED}
-
-
-def choose_avoided(
-    failed: Iterable[str], slots: Iterable[Slot], *, cpus: int, memory_mb: int, disk_mb: int
-) -> tuple[str, ...]:
-    """Choose the machines to avoid: all on which jobs failed, or none where that would leave no slot for the job."""
-    avoid = [host for host in failed if _is_host(host)][:_MOST_AVOIDED]
-    left = [slot for slot in slots if slot.host not in avoid]
-    return tuple(avoid) if count_places(left, cpus=cpus, memory_mb=memory_mb, disk_mb=disk_mb) else ()
-
-
-def _is_host(name: str) -> bool:
-    try:
-        return bool(check_host(name))
-    except DescriptionError:
-        return False

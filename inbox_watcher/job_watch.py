@@ -7,9 +7,12 @@ from pathlib import Path
 from dag_specs.event_log import EventLog, LogCondition
 from dag_specs.events import EventKind, JobEvent
 from dag_specs.jobs import Job, JobState
+from inbox_watcher.avoidance import Failures
 from inbox_watcher.batch import JobFacts
+from inbox_watcher.holds import is_storage_hold
 from inbox_watcher.layout import BatchLayout
 from scoring.part import name_part
+from scoring.score_chunk import EXIT_STORAGE
 
 RECONCILE_SECONDS = 60.0
 """How often queue and history are asked about jobs whose events may have been missed (seconds)."""
@@ -43,11 +46,19 @@ class JobWatch:
         self.executing: set[int] = set()
         self.releases: Counter[int] = Counter()
         self.last_words: dict[int, str] = {}
+        self.failures = Failures()
+        self.kept_off: set[int] = set()
+        self._held_by_storage: set[int] = set()
 
     @property
     def facts(self) -> JobFacts:
         """What the decision needs."""
-        return JobFacts(frozenset(self.parts_there), frozenset(self._queued))
+        return JobFacts(frozenset(self.parts_there), frozenset(self._queued), frozenset(self.kept_off))
+
+    @property
+    def cluster(self) -> int:
+        """HTCondor's number for these jobs."""
+        return self._cluster
 
     @property
     def idle(self) -> int:
@@ -65,6 +76,7 @@ class JobWatch:
             reading = self._events.read()
             for event in reading.events:
                 if event.cluster == self._cluster and 0 <= event.proc < len(self._chunks):
+                    self.failures.take(event)
                     self._take(event, self._chunks[event.proc])
             if not reading.more:
                 return reading.condition is LogCondition.INTACT and not reading.damaged
@@ -101,6 +113,8 @@ class JobWatch:
             else:
                 left.add(job.chunk)
                 self.executing.discard(job.chunk)
+                if job.exit_code == EXIT_STORAGE:
+                    self.kept_off.add(job.chunk)
         if cluster_queued:
             self._queued -= left - queued
         else:
@@ -118,13 +132,18 @@ class JobWatch:
             self._queued.discard(chunk)
             self.has_news = True
             self.held.pop(chunk, None)
+            if event.exit_code == EXIT_STORAGE or chunk in self._held_by_storage:
+                self.kept_off.add(chunk)
             if event.kind is EventKind.ABORTED:
                 self.last_words.setdefault(chunk, event.reason or "the job was removed")
             elif event.exit_signal is not None:
                 self.last_words[chunk] = f"the job was ended by signal {event.exit_signal}"
         elif event.kind is EventKind.HELD:
             self.held[chunk] = event.reason or "no reason given"
+            if is_storage_hold(event.hold_code, event.hold_subcode):
+                self._held_by_storage.add(chunk)
         elif event.kind in (EventKind.RELEASED, EventKind.EXECUTING):
             self.held.pop(chunk, None)
+            self._held_by_storage.discard(chunk)
             if event.kind is EventKind.EXECUTING:
                 self._started.add(chunk)

@@ -60,7 +60,7 @@ def observe(site: Site, batch: Batch, look_at_pool: LookAtPool) -> Facts:
         parts, trouble = _within(lambda: _list_parts(site, batch))
         view = look_at_pool(batch.clusters[-1:])
     if batch.state is State.RUNNING and batch.clusters:
-        events, log_is_there = _read_events(state.event_log(batch.id), batch.clusters[-1])
+        events, log_is_there = _read_events(state.event_log(batch.submitted_as), batch.clusters[-1])
     return Facts(
         batch=batch,
         now=time.time(),

@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from inbox_watcher.patience import wait_for_storage
 from scoring.errors import LoansError, StorageError
 
 HEARTBEAT_SECONDS = 10.0
@@ -69,10 +70,11 @@ def describe_self() -> Owner:
 def owned(path: Path, on_loss: Callable[[], object]) -> Iterator[None]:
     """Own a tree for a block. `on_loss` is called when another daemon has taken it over.
 
-    Raises LoansError naming the daemon that owns it, StorageError or OSError when the file cannot be written.
+    Storage in trouble is waited for. Raises LoansError naming the daemon that owns it, StorageError when the file
+    cannot be written for another reason.
     """
     mine = describe_self()
-    _take(path, mine)
+    wait_for_storage(lambda: _take(path, mine))
     ended = threading.Event()
     # The storage may hang in it; nobody waits for this thread.
     threading.Thread(target=_keep_fresh, args=(path, mine, ended, on_loss), name="owner", daemon=True).start()
@@ -88,7 +90,7 @@ def owned(path: Path, on_loss: Callable[[], object]) -> Iterator[None]:
 def _take(path: Path, mine: Owner) -> None:
     temporary = path.with_name(f"{path.name}.{mine.token}")
     try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o660)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o660)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             json.dump(asdict(mine), file)
             file.flush()
@@ -98,6 +100,8 @@ def _take(path: Path, mine: Owner) -> None:
                 # link(2) is the one step over NFS that either makes a whole file or says that there is one.
                 os.link(temporary, path)
             except FileExistsError:
+                if _is_mine(path, mine):
+                    return  # a try before this one made it, and was called failed
                 _clear(path, temporary)
             else:
                 return
@@ -107,6 +111,13 @@ def _take(path: Path, mine: Owner) -> None:
         with suppress(OSError):
             os.unlink(temporary)
     raise LoansError("Another daemon took this site over at this very moment.", "Stop one of them.")
+
+
+def _is_mine(path: Path, mine: Owner) -> bool:
+    try:
+        return _read(path)[0] == mine
+    except FileNotFoundError:
+        return False
 
 
 def _clear(path: Path, temporary: Path) -> None:

@@ -66,7 +66,7 @@ class Publishing:
     def _score_again(self, batch: Batch, plan: BatchPlan, error: ProofError) -> Batch:
         """Throw away the parts that are not what they should be; their chunks are due again."""
         bad = find_bad_chunks(plan)
-        if not bad or batch.attempt >= self._place.site.scoring.attempts:
+        if not bad or batch.tries >= self._place.site.scoring.attempts:
             raise error
         for chunk in bad:
             name_part(Path(plan.parts), chunk).outcome.unlink(missing_ok=True)

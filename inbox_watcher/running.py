@@ -2,24 +2,15 @@
 
 import logging
 import os
-from dataclasses import dataclass
-from pathlib import Path
 
 import msgspec
 
 from dag_specs.event_log import create_log
-from dag_specs.jobs import JobId
-from dag_specs.scoring_cluster import (
-    MAX_IDLE,
-    MAX_MATERIALIZE,
-    ChunkCluster,
-    choose_priority,
-    describe_chunks,
-    queue_items,
-)
+from dag_specs.scoring_cluster import MAX_IDLE, MAX_MATERIALIZE, choose_priority
+from inbox_watcher.avoidance import join_hosts
 from inbox_watcher.batch import Batch, State, Verdict, judge_jobs
-from inbox_watcher.job_care import JobCare
-from inbox_watcher.job_watch import DISTRUST_SECONDS, RECONCILE_SECONDS, JobWatch
+from inbox_watcher.clusters import Clusters, Followed, Work, read_last_line, tell_setback
+from inbox_watcher.job_watch import JobWatch
 from inbox_watcher.workplace import Workplace, attempts_used_up
 from scoring.errors import ProofError
 from scoring.failpoints import reach
@@ -29,28 +20,20 @@ from scoring.refusal import check_reject_share
 _LOG = logging.getLogger("loans.watch")
 
 
-@dataclass
-class _Following:
-    """What the daemon keeps in memory of a running batch; all of it can be found again."""
-
-    watch: JobWatch
-    asked: float
-    outcomes: dict[int, Outcome]
-
-
 class Running:
     """Has HTCondor score the chunks of batches."""
 
-    def __init__(self, place: Workplace) -> None:
-        """Work in `place`."""
+    def __init__(self, place: Workplace, clusters: Clusters) -> None:
+        """Work in `place`; `clusters` submits and follows."""
         self._place = place
-        self._following: dict[str, _Following] = {}
-        self._care = JobCare(place)
+        self._clusters = clusters
+        self._outcomes: dict[str, dict[int, Outcome]] = {}
 
     def count_idle_ahead(self, jobs: int) -> int:
         """Count the idle jobs of batches that start before those of a new batch of `jobs`, as far as was heard."""
-        watches = [following.watch for following in list(self._following.values())]
-        ahead = [watch for watch in watches if choose_priority(len(watch.chunks)) >= choose_priority(jobs)]
+        ahead = [
+            watch for watch in self._clusters.watches if choose_priority(len(watch.chunks)) >= choose_priority(jobs)
+        ]
         return sum(min(watch.idle, MAX_IDLE) if len(watch.chunks) > MAX_MATERIALIZE else watch.idle for watch in ahead)
 
     def submit(self, batch: Batch) -> Batch:
@@ -62,14 +45,14 @@ class Running:
         )
         if not missing:
             return self._place.record(batch, State.MERGING, chunks_done=batch.chunks)
-        if batch.attempt > len(batch.clusters):
+        if batch.is_undecided:
             # The daemon ended between submitting and writing that down, or before: the queue knows which.
             with self._place.scheduler() as scheduler:
                 lost = set(scheduler.find_clusters(batch.id)) - set(batch.clusters)
             if lost:
                 return self._place.record(batch, State.RUNNING, clusters=(*batch.clusters, max(lost)))
             batch = msgspec.structs.replace(batch, attempt=batch.attempt - 1)
-        request = self._care.choose_request(batch)
+        request = self._clusters.choose_request([batch])
         reach("submit.attempt.before")
         self._place.journal.record(batch := msgspec.structs.replace(batch, attempt=batch.attempt + 1, retried=missing))
         log = self._place.state.event_log(batch.id)
@@ -77,77 +60,54 @@ class Running:
         reach("submit.log.before")
         create_log(log)
         reach("submit.log.after")
-        cluster = ChunkCluster(
-            batch_id=batch.id,
-            python=Path(self._place.site.python),
-            plan_path=folder.plan,
-            chunks=missing,
-            event_log=log,
-            job_log_folder=folder.logs,
-            cpus=self._place.site.scoring.cpus,
-            memory_mb=request.memory_mb,
-            disk_mb=self._place.site.scoring.disk_mb,
-            avoid_hosts=request.avoid_hosts,
-            keep_claim_idle_seconds=self._place.site.pool.keep_claim_idle_seconds,
-        )
+        work = Work(name=batch.id, act="submit", plan=folder.plan, listed=False, chunks=missing, logs=folder.logs)
         with self._place.scheduler() as scheduler:
-            reach("submit.cluster.before")
-            number = scheduler.submit_cluster(describe_chunks(cluster), queue_items(cluster))
-            reach("submit.cluster.after")
+            number = self._clusters.submit(work, request, scheduler)
         _LOG.info("%s: %d job(s) submitted as cluster %d", batch.id, len(missing), number)
         batch = self._place.record(batch, State.RUNNING, clusters=(*batch.clusters, number))
-        self._begin_to_follow(batch, self._place.clock())
+        self._begin_to_follow(batch, fresh=True)
         return batch
 
-    def _begin_to_follow(self, batch: Batch, asked: float) -> _Following:
-        """Start with an empty memory; the queue was, or counts as, asked at `asked` (seconds)."""
-        watch = JobWatch(
-            self._place.layout.batch(batch.id),
-            self._place.state.event_log(batch.id),
-            batch.clusters[-1],
-            batch.retried or tuple(range(batch.chunks)),
-            batch.chunks,
-        )
-        following = self._following[batch.id] = _Following(watch, asked, {})
-        return following
+    def _begin_to_follow(self, batch: Batch, *, fresh: bool) -> Followed:
+        chunks = batch.retried or tuple(range(batch.chunks))
+        self._outcomes.pop(batch.id, None)
+        return self._clusters.begin(batch.id, batch.clusters[-1], chunks, batch.chunks, fresh=fresh)
 
     def follow(self, batch: Batch) -> Batch:
         """Look at the jobs. Raises FileRefusedError when too many rows are rejected or the attempts are used up."""
-        following = self._following.get(batch.id) or self._begin_to_follow(batch, -RECONCILE_SECONDS)
-        watch = following.watch
-        trusted = watch.hear()
-        overdue = self._place.clock() - following.asked >= RECONCILE_SECONDS
-        if watch.has_news or overdue or not trusted:
+        followed = self._clusters.find(batch.id) or self._begin_to_follow(batch, fresh=False)
+        watch = followed.watch
+        if self._clusters.hear(followed):
             watch.look_for_parts()
-            self._check_rejects(batch, following)
+            self._check_rejects(batch, watch)
         verdict = judge_jobs(batch, watch.facts, self._place.site.scoring.attempts)
-        patience = RECONCILE_SECONDS if trusted else DISTRUST_SECONDS
-        if verdict is Verdict.WAIT and self._place.clock() - following.asked >= patience:
-            following.asked = self._place.clock()
-            with self._place.scheduler() as scheduler:
-                cluster = batch.clusters[-1]
-                watch.reconcile(scheduler.job_states([cluster]), cluster_queued=scheduler.is_queued(cluster))
+        if verdict is Verdict.WAIT and self._clusters.reconcile(followed):
             watch.look_for_parts()
-            self._check_rejects(batch, following)
+            self._check_rejects(batch, watch)
             verdict = judge_jobs(batch, watch.facts, self._place.site.scoring.attempts)
         if verdict is Verdict.WAIT:
-            self._care.attend(batch, watch)
+            self._clusters.attend(followed)
             done = len(watch.parts_there)
             return batch if done == batch.chunks_done else self._place.record(batch, State.RUNNING, chunks_done=done)
-        del self._following[batch.id]
-        self._care.forget(batch)
+        self._forget(batch)
         if verdict is Verdict.MERGE:
             return self._place.record(batch, State.MERGING, chunks_done=batch.chunks)
         words = self._last_words(batch, watch)
+        if verdict is Verdict.GIVE_UP:
+            raise attempts_used_up(batch, words)
+        failed_on = join_hosts(watch.failures.hosts, batch.failed_on)
         if verdict is Verdict.SUBMIT_MISSING:
             _LOG.warning("%s: attempt %d left chunks unscored: %s", batch.id, batch.attempt, words)
-            return self._place.record(batch, State.PLANNED)
-        raise attempts_used_up(batch, words)
+            return self._place.record(batch, State.PLANNED, failed_on=failed_on)
+        setbacks = batch.setbacks + 1
+        tell_setback(batch.id, words, setbacks)
+        return self._place.record(batch, State.PLANNED, failed_on=failed_on, setbacks=setbacks)
 
-    def _check_rejects(self, batch: Batch, following: _Following) -> None:
+    def _check_rejects(self, batch: Batch, watch: JobWatch) -> None:
         """Refuse the file as soon as its parts show too many rejects, before it uses the pool further."""
         parts = self._place.layout.batch(batch.id).parts
-        for chunk in following.watch.parts_there - following.outcomes.keys():
+        known = self._outcomes.setdefault(batch.id, {})
+        for chunk in watch.parts_there - known.keys():
             path = name_part(parts, chunk).outcome
             try:
                 outcome = read_outcome(path)
@@ -156,31 +116,28 @@ class Running:
                 path.unlink(missing_ok=True)
                 outcome = None
             if outcome is None:
-                following.watch.parts_there.discard(chunk)
+                watch.parts_there.discard(chunk)
             else:
-                following.outcomes[chunk] = outcome
-        outcomes = [following.outcomes[chunk] for chunk in sorted(following.outcomes)]
+                known[chunk] = outcome
+        outcomes = [known[chunk] for chunk in sorted(known)]
         check_reject_share(outcomes, batch.rows, self._place.site.scoring.max_reject_share, parts)
 
     def _last_words(self, batch: Batch, watch: JobWatch) -> str:
         """Say why chunks are missing: the job's own last line where there is one, else what HTCondor said."""
         missing = sorted(set(watch.chunks) - watch.parts_there)
-        for chunk in missing:
-            try:
-                printed = (self._place.layout.batch(batch.id).logs / f"{chunk}.err").read_text(errors="replace").strip()
-            except OSError:
-                printed = ""
-            words = printed.splitlines()[-1] if printed else watch.last_words.get(chunk, "")
+        # What storage did is told where it was met: it is why the attempt does not count.
+        logs = self._place.layout.batch(batch.id).logs
+        for chunk in sorted(missing, key=lambda one: one not in watch.kept_off):
+            words = read_last_line(logs / f"{chunk}.err") or watch.last_words.get(chunk, "")
             if words:
                 return f"chunk {chunk}: {words}"
         return f"{len(missing)} chunk(s) left no part and no reason"
 
     def give_up(self, batch: Batch) -> None:
         """Take the jobs of a batch that failed out of the queue, and forget them."""
-        self._following.pop(batch.id, None)
-        self.withdraw(batch, "the batch failed")
+        self._forget(batch)
+        self._clusters.withdraw(batch.clusters[-1], "the batch failed")
 
-    def withdraw(self, batch: Batch, why: str) -> None:
-        """Take the jobs of the present attempt out of the queue."""
-        with self._place.scheduler() as scheduler:
-            scheduler.remove([JobId(cluster) for cluster in batch.clusters[-1:]], why)
+    def _forget(self, batch: Batch) -> None:
+        self._clusters.forget(batch.id)
+        self._outcomes.pop(batch.id, None)

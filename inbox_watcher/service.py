@@ -13,9 +13,10 @@ from dag_specs.errors import DagSpecError
 from dag_specs.jobs import Scheduler
 from inbox_watcher.admission import Admission
 from inbox_watcher.agenda import Agenda, Task, TaskKind
-from inbox_watcher.batch import Batch
+from inbox_watcher.batch import Batch, State, pause_after
 from inbox_watcher.config import Site
 from inbox_watcher.hints import Hints
+from inbox_watcher.identity import OnItsWayError
 from inbox_watcher.journal import Journal
 from inbox_watcher.layout import Layout, StateLayout
 from inbox_watcher.notify import Heartbeat, tell_systemd
@@ -30,6 +31,9 @@ _TICK = 0.1
 
 _GRACE = 5.0
 """How long steps in progress are waited for when the daemon is told to stop (seconds)."""
+
+_SHORTEST_PAUSE = 1.0
+"""Wait before a step that failed for the first time is tried again (seconds)."""
 
 _LONGEST_PAUSE = 30.0
 """Longest wait before a step that failed is tried again (seconds)."""
@@ -123,6 +127,8 @@ class Watcher:
         except OSError:
             self._unclean = True  # what is wrong is told by the listing that follows
             return
+        if not self._steps.clear_away():
+            self._unclean = True
         if count:
             _LOG.info("%d half-written file(s) removed", count)
 
@@ -185,6 +191,8 @@ class Watcher:
                 task = self._busy.pop(future)
                 try:
                     batches = future.result()
+                except OnItsWayError as error:
+                    self._wait(task, error)
                 except (OSError, DagSpecError, LoansError) as error:
                     self._pause(task, error, (error.strerror or "") if isinstance(error, OSError) else str(error))
                 except Exception as error:  # noqa: BLE001 (a defect that one file meets must not stop the others)
@@ -196,7 +204,8 @@ class Watcher:
         moment = time.monotonic()
         for batch in batches:
             self._pauses.pop(batch.id, None)
-            self._agenda.put(batch, moment)
+            # What the storage kept from its end goes out again, but not at once.
+            self._agenda.put(batch, moment, pause_after(batch.setbacks) if batch.state is State.PLANNED else 0.0)
         told = {batch.id for batch in batches}
         for batch in task.batches:
             if batch.id not in told:
@@ -204,10 +213,21 @@ class Watcher:
 
     def _pause(self, task: Task, error: Exception, reason: str) -> None:
         """Wait longer after each failure in a row; say so each time. What the journal knows by then counts."""
-        pause = max(min(max(self._pauses.get(batch.id, 0.0) * 2, 1.0), _LONGEST_PAUSE) for batch in task.batches)
         self._unclean = True
         if isinstance(error, DagSpecError):
             self._pool = None
+        pause = self._put_off(task)
+        _LOG.error("%s: %s; tried again in %.0f s", task.batches[0].submitted_as, reason, pause)
+
+    def _wait(self, task: Task, reason: Exception) -> None:
+        """Wait for something that is well under way."""
+        pause = self._put_off(task)
+        _LOG.info("%s: %s It is looked at again in %.0f s", task.batches[0].submitted_as, reason, pause)
+
+    def _put_off(self, task: Task) -> float:
+        """Put the batches of a task off for longer than the last time in a row; give for how long (seconds)."""
+        before = max(self._pauses.get(batch.id, 0.0) for batch in task.batches)
+        pause = min(max(2 * before, _SHORTEST_PAUSE), _LONGEST_PAUSE)
         due = time.monotonic() + pause
         for batch in task.batches:
             self._pauses[batch.id] = pause
@@ -215,7 +235,7 @@ class Watcher:
             with suppress(StorageError):
                 latest = self._journal.find(batch.id)
             self._agenda.put_later(latest or batch, due)
-        _LOG.error("%s: %s; tried again in %.0f s", task.batches[0].submitted_as, reason, pause)
+        return pause
 
     @contextmanager
     def _scheduler(self) -> Iterator[Scheduler]:

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 
 from dag_specs.jobs import Scheduler
 from inbox_watcher.batch import Batch, State
+from inbox_watcher.clusters import Clusters
 from inbox_watcher.config import Site
 from inbox_watcher.grouping import fits_queue, may_share
 from inbox_watcher.groups import Groups
@@ -32,8 +33,9 @@ class Steps:
         self._place = Workplace(site, journal, scheduler, clock)
         digests = Digests()
         intake, publishing = Intake(self._place, digests), Publishing(self._place, digests)
-        self._running = Running(self._place)
-        self._groups = Groups(self._place)
+        clusters = Clusters(self._place)
+        self._running = Running(self._place, clusters)
+        self._groups = Groups(self._place, clusters)
         self._acts: dict[State, Callable[[Batch], Batch]] = {
             State.CLAIMING: intake.claim,
             State.CLAIMED: intake.plan,
@@ -59,10 +61,9 @@ class Steps:
         """Name the groups of an earlier life that no open batch belongs to. Raises OSError as the local disk does."""
         return self._groups.find_leftovers(open_batches)
 
-    def clear_away(self, groups: Iterable[str]) -> None:
-        """Remove what such groups left behind."""
-        for group in groups:
-            self._groups.clear_away(group)
+    def clear_away(self, groups: Iterable[str] = ()) -> bool:
+        """Remove what such groups left behind, and what could not be removed before; tell whether all is gone."""
+        return self._groups.clear_away(groups)
 
     def submit_group(self, batches: Sequence[Batch]) -> list[Batch]:
         """Submit planned small files as one job and give them as they stand then. Raises as `take`."""

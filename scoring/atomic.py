@@ -80,7 +80,7 @@ def written_atomically(path: Path, act: str = "") -> Iterator[BinaryIO]:
             reach("{}.rename.before", act)
             rename_checked(temporary, path)
             reach("{}.rename.after", act)
-        except BaseException:
+        except BaseException:  # a stop by Ctrl-C or SystemExit leaves no half-written file either
             with suppress(OSError):
                 os.unlink(temporary)
             raise

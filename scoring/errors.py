@@ -1,5 +1,7 @@
 """What a user can cause, as sentences: what happened, to which file, row or job, and the way out."""
 
+import errno
+
 
 class LoansError(Exception):
     """A failure that a person can act on.
@@ -51,3 +53,12 @@ class ProofError(LoansError):
 
 class StorageError(LoansError):
     """The storage refused a read or a write that has to succeed."""
+
+
+TRANSIENT = frozenset((errno.EACCES, errno.EDQUOT, errno.EIO, errno.ENOSPC, errno.ESTALE, errno.ETIMEDOUT))
+"""What shared storage in trouble says (errno): no file's fault, waited for as long as it takes."""
+
+
+def is_storage_trouble(error: BaseException) -> bool:
+    """Tell whether an error is trouble of the storage that may pass, not a fault of a file, a model or a plan."""
+    return isinstance(error, StorageError) or (isinstance(error, OSError) and error.errno in TRANSIENT)

@@ -4,11 +4,11 @@
     python -m scoring.score_chunk --list CHUNKS.json [--threads T]
 
 Exit code 0: the part is there, its outcome last. Otherwise one line on stderr that holds
-nothing of a loan, and exit code 1. A chunk of a list that fails stops none of the others.
+nothing of a loan, and exit code 1, or EXIT_STORAGE where the storage refused for longer than the
+job has patience: no file is to blame then. A chunk of a list that fails stops none of the others.
 """
 
 import argparse
-import errno
 import os
 import socket
 import stat
@@ -16,18 +16,23 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from scoring.model import Model
 
-_PASSING = frozenset((errno.EACCES, errno.EDQUOT, errno.EIO, errno.ENOSPC, errno.ESTALE, errno.ETIMEDOUT))
-"""Trouble of the storage that is waited out here, so that it does not use up the chunk's attempts."""
+_Result = TypeVar("_Result")
 
-_PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
-"""Waits between the trials (seconds)."""
+EXIT_STORAGE = 75
+"""Exit code of a job that storage kept from its result (EX_TEMPFAIL of sysexits.h): it may well succeed later."""
+
+_PATIENCE = 60.0
+"""How long trouble of the storage is waited out here (seconds); the daemon submits again after that."""
+
+_LONGEST_PAUSE = 30.0
+"""Longest wait between two trials (seconds)."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -40,6 +45,8 @@ def main(arguments: list[str] | None = None) -> int:
     slot = os.environ.get("OMP_NUM_THREADS", "")  # may be a list: one number for each level of nesting
     slot_threads = int(slot) if slot.isdecimal() and int(slot) else 1
     parser.add_argument("--threads", type=int, default=slot_threads, help="threads to use: the slot's CPUs")
+    words = "seconds for which trouble of the storage is waited out (default: %(default)s)"
+    parser.add_argument("--patience", type=float, default=_PATIENCE, help=words)
     options = parser.parse_args(arguments)
     if (options.plan is None) != (options.chunk is None):
         parser.error("--plan and --chunk go together")
@@ -50,15 +57,15 @@ def main(arguments: list[str] | None = None) -> int:
     os.umask(0o007)
     try:
         if options.list is None:
-            _score(options.plan, options.chunk, options.threads)
-        elif failed := _score_listed(options.list, options.threads):
-            _say(f"{failed} chunk(s) of the list failed on {socket.gethostname()}; each says why beside its batch")
-            return 1
+            _score(options.plan, options.chunk, options.threads, options.patience)
+            return 0
+        return _score_listed(options.list, options.threads, options.patience)
     except Exception as error:  # noqa: BLE001 (whatever it is, the daemon needs to read why)
+        from scoring.errors import is_storage_trouble
+
         what = "The list" if options.list else f"Chunk {options.chunk}"
         _say(_explain(what, options.list or options.plan, error))
-        return 1
-    return 0
+        return EXIT_STORAGE if is_storage_trouble(error) else 1
 
 
 def _close_to_others() -> None:
@@ -70,41 +77,74 @@ def _close_to_others() -> None:
 
 
 def _score(
-    plan: Path, chunk: int, threads: int, opener: "Callable[[Path, str, str, int], Model] | None" = None
+    plan: Path,
+    chunk: int,
+    threads: int,
+    patience: float,
+    opener: "Callable[[Path, str, str, int], Model] | None" = None,
 ) -> None:
     from scoring.batch_plan import read_batch_plan
-    from scoring.errors import StorageError
     from scoring.pipeline import score_chunk
 
-    for pause in _PAUSES:
+    _waited_out(lambda: score_chunk(read_batch_plan(plan), chunk, threads=threads, opener=opener), patience)
+
+
+def _waited_out(act: "Callable[[], _Result]", patience: float) -> "_Result":
+    """Do something again, after longer and longer pauses, while the storage refuses it; `patience` in seconds."""
+    from scoring.errors import is_storage_trouble
+
+    pause = 1.0
+    while True:
         try:
-            score_chunk(read_batch_plan(plan), chunk, threads=threads, opener=opener)
-        except (OSError, StorageError) as error:
-            if isinstance(error, OSError) and error.errno not in _PASSING:
+            return act()
+        except Exception as error:
+            if patience <= 0 or not is_storage_trouble(error):
                 raise
-        else:
-            return
-        time.sleep(pause)
-    score_chunk(read_batch_plan(plan), chunk, threads=threads, opener=opener)
+        time.sleep(min(pause, patience))
+        patience -= pause
+        pause = min(2 * pause, _LONGEST_PAUSE)
 
 
-def _score_listed(path: Path, threads: int) -> int:
-    """Score every chunk of a list whatever becomes of the others; tell how many failed."""
+def _score_listed(path: Path, threads: int, patience: float) -> int:
+    """Score every chunk of a list whatever becomes of the others; give the exit code.
+
+    A chunk that fails by itself says why in a file of its own. One that storage kept from its result says nothing
+    there; it is told by the exit code. Trouble is waited out for one chunk: the others meet it as well.
+    """
     from functools import lru_cache
 
     from scoring.chunk_list import read_chunk_list
+    from scoring.errors import is_storage_trouble
     from scoring.model import open_model
 
     opener = lru_cache(maxsize=2)(open_model)
-    failed = 0
-    for item in read_chunk_list(path).chunks:
-        words = Path(item.words)
+    failed, kept_off, told = 0, 0, ""
+    for item in _waited_out(lambda: read_chunk_list(path), patience).chunks:
         try:
-            _score(Path(item.plan), item.chunk, threads, opener)
+            _score(Path(item.plan), item.chunk, threads, 0.0 if kept_off else patience, opener)
         except Exception as error:  # noqa: BLE001 (a bad chunk costs only itself)
-            failed += 1
-            words.write_text(_explain(f"Chunk {item.chunk}", Path(item.plan), error) + "\n")
-    return failed
+            why = _explain(f"Chunk {item.chunk}", Path(item.plan), error)
+            if is_storage_trouble(error) or not _leave_words(Path(item.words), why):
+                kept_off, told = kept_off + 1, why
+            else:
+                failed += 1
+    if kept_off:
+        _say(f"{told} ({kept_off} chunk(s) of the list met trouble of the storage)")
+        return EXIT_STORAGE
+    if failed:
+        _say(f"{failed} chunk(s) of the list failed on {socket.gethostname()}; each says why beside its batch")
+    return 1 if failed else 0
+
+
+def _leave_words(path: Path, words: str) -> bool:
+    """Say why a chunk of a list failed; tell whether the storage took it."""
+    from scoring.errors import is_storage_trouble
+
+    try:
+        path.write_text(words + "\n")
+    except OSError as error:
+        return not is_storage_trouble(error)
+    return True
 
 
 def _explain(what: str, plan: Path, error: Exception) -> str:
@@ -122,8 +162,11 @@ def _explain(what: str, plan: Path, error: Exception) -> str:
 
 
 def _say(words: str) -> None:
-    print(words, file=sys.stderr)  # noqa: T201
+    with suppress(OSError):  # what it prints to lies on the storage too; the exit code tells most
+        print(words, file=sys.stderr, flush=True)  # noqa: T201
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    # Not sys.exit: that fails with a code of its own where what could not be printed cannot be flushed.
+    os._exit(code)

@@ -62,11 +62,12 @@ def mended_rejects(content: bytes) -> bytes:
 class JobRunner:
     """The process that runs jobs; it may be ended by failpoints, and is started again as often as needed."""
 
-    def __init__(self, folder: Path, environment: Mapping[str, str] | None = None) -> None:
-        """Start it, with an empty queue in `folder`."""
+    def __init__(self, folder: Path, environment: Mapping[str, str] | None = None, *options: str) -> None:
+        """Start it, with an empty queue in `folder`; each job gets the program's `options`."""
         self.queue = folder / "queue.sqlite"
         self.log = folder / "runner.log"
         self.kills = 0
+        self._options = options
         self._environment = {**os.environ, VARIABLE: "", **(environment or {})}
         self.arm([])
         self._start()
@@ -95,7 +96,7 @@ class JobRunner:
         self._process.wait()
 
     def _start(self) -> None:
-        command = [sys.executable, "-m", "tests.faults.queue_on_disk", str(self.queue)]
+        command = [sys.executable, "-m", "tests.faults.queue_on_disk", str(self.queue), *self._options]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 command, cwd=REPOSITORY, env=self._environment, stderr=log, stdin=subprocess.DEVNULL
@@ -201,6 +202,7 @@ class Bench:
         found = [*self.layout.inbox.iterdir(), *root.glob("batches/*/parts"), *root.glob("batches/*/un*.csv")]
         found += [*root.glob("outbox/.*"), *root.glob("failed/.*"), *root.glob("batches/*/.*")]
         found += [*self.state.events.iterdir(), *root.glob("batches/*/input")]
+        found += root.glob("batches/group-*")
         return sorted(str(path) for path in found)
 
     def results(self) -> dict[str, bytes]:
@@ -259,9 +261,9 @@ def made_bench(folder: Path, runner: JobRunner, old_receipt: bytes = b"") -> Ite
 
 
 @contextmanager
-def made_runner(folder: Path, environment: Mapping[str, str] | None = None) -> Iterator[JobRunner]:
-    """Run jobs while the block lasts."""
-    runner = JobRunner(folder, environment)
+def made_runner(folder: Path, environment: Mapping[str, str] | None = None, *options: str) -> Iterator[JobRunner]:
+    """Run jobs while the block lasts, each with the program's `options`."""
+    runner = JobRunner(folder, environment, *options)
     try:
         yield runner
     finally:

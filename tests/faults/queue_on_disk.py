@@ -181,8 +181,8 @@ def _end(database: sqlite3.Connection, row: sqlite3.Row, code: int | None, numbe
     _tell(row["log"], row["cluster"], row["proc"], 5, f"Job terminated.\n\t{ending}")
 
 
-def run_jobs(queue: Path) -> None:
-    """Run idle jobs, oldest first, while the process that started this one lives."""
+def run_jobs(queue: Path, *options: str) -> None:
+    """Run idle jobs, oldest first, each with the program's `options`, while the process that started this one lives."""
     from scoring import failpoints, score_chunk
 
     home = os.getppid()
@@ -204,7 +204,7 @@ def run_jobs(queue: Path) -> None:
             continue
         said = io.StringIO()
         with redirect_stderr(said):
-            code = score_chunk.main(json.loads(row["words"]))
+            code = score_chunk.main([*json.loads(row["words"]), *options])
         if said.getvalue():
             try:
                 Path(row["error"]).write_text(said.getvalue())
@@ -215,4 +215,4 @@ def run_jobs(queue: Path) -> None:
 
 
 if __name__ == "__main__":
-    run_jobs(Path(sys.argv[1]))
+    run_jobs(Path(sys.argv[1]), *sys.argv[2:])

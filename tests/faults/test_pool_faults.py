@@ -7,6 +7,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
@@ -22,6 +23,7 @@ from local_pool.machine import as_ordinary_user
 from local_pool.pool_paths import PoolPaths
 from local_pool.status import PoolStatus, find_processes
 from scoring.verify import verify_result
+from tests.faults.storage import Storage, build_shim
 from tests.integration.site_fixtures import Daemon, LiveSite, made_site, running
 from tests.unit.inbox_watcher.conftest import loans
 from tests.unit.scoring.linear_model import publish_linear
@@ -101,17 +103,24 @@ class Faulty:
         assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.fixture(scope="module")
-def faulty(pool: PoolStatus) -> Iterator[Faulty]:
-    """Make the site once, with a model that needs no training."""
+@contextmanager
+def untrained_site(pool: PoolStatus) -> Iterator[LiveSite]:
+    """Make a site with a model that needs no training."""
     folder = Path(tempfile.mkdtemp(prefix="loans-test-model-", dir="/var/tmp"))
     try:
         publish_linear(folder)
         trained = cast("TrainedSite", SimpleNamespace(models=folder))
-        with made_site(pool, trained, CHUNK_BYTES) as live, running(live) as daemon:
-            yield Faulty(pool, live, daemon)
+        with made_site(pool, trained, CHUNK_BYTES) as live:
+            yield live
     finally:
         shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def faulty(pool: PoolStatus) -> Iterator[Faulty]:
+    """Make the site once."""
+    with untrained_site(pool) as live, running(live) as daemon:
+        yield Faulty(pool, live, daemon)
 
 
 pytestmark = pytest.mark.slow
@@ -154,12 +163,15 @@ def test_jobs_are_vacated(faulty: Faulty) -> None:
 
 
 def test_jobs_are_held_by_hand(faulty: Faulty) -> None:
-    """An administrator holds the jobs: the batch ends all the same."""
+    """An administrator holds the jobs: they are left alone, and when he lets them go the batch goes on."""
 
     def hold(batch: Batch) -> None:
-        connect(str(faulty.pool.condor_config)).hold([JobId(batch.clusters[-1])], "by hand")
+        scheduler, jobs = connect(str(faulty.pool.condor_config)), [JobId(batch.clusters[-1])]
+        scheduler.hold(jobs, "by hand")
+        faulty.daemon.wait(lambda: "held by a person and left alone" in faulty.daemon.log.read_text(), "a word on it")
+        scheduler.release(jobs, "by hand")
 
-    faulty.score("held.csv", hold)
+    assert faulty.score("held.csv", hold).attempt == 1
 
 
 def test_event_log_is_deleted(faulty: Faulty) -> None:
@@ -169,3 +181,40 @@ def test_event_log_is_deleted(faulty: Faulty) -> None:
         StateLayout(Path(faulty.live.site.state)).event_log(batch.id).unlink()
 
     assert faulty.score("log.csv", delete).attempt == 1
+
+
+def test_storage_fails_the_jobs(pool: PoolStatus) -> None:
+    """Jobs whose machines cannot use the storage end again and again; no file loses an attempt, alone or in a group."""
+    with untrained_site(pool) as live:
+        home = live.file.parent
+        storage = Storage(build_shim(home), live.layout.root, home / "control")
+        variables = " ".join(f"{name}='{value}'" for name, value in storage.environment.items())
+        python = home / "python"
+        python.write_text(f"#!/bin/sh\n{variables} exec '{live.site.python}' \"$@\" --patience 0.5\n")
+        python.chmod(0o755)
+        live.file.write_text(live.file.read_text().replace('# python = ""', f'python = "{python}"'))
+        files = {"many chunks.csv": loans(500), **{f"small {number}.csv": loans(20, number) for number in range(4)}}
+
+        def setbacks() -> list[int]:
+            return [batch.setbacks for batch in live.batches()]
+
+        with running(live) as daemon:
+            with storage.trouble("errno", "EIO"):
+                for name, content in files.items():
+                    live.drop(name, content)
+                daemon.wait(lambda: len(setbacks()) == len(files) and min(setbacks()) >= 3, "trouble for every file")
+            ended = time.monotonic()
+            daemon.wait(lambda: all(map(live.is_finished, files)), "the end of all")
+            took = time.monotonic() - ended
+            print(
+                f"jobs whose storage failed: {setbacks()} attempts, not counted; all done {took:.1f} s after it ended"
+            )
+            # Not which error it was: what jobs print lies on the storage as well.
+            assert "the storage kept jobs from their results" in daemon.log.read_text()
+        for name, content in files.items():
+            batch = live.batch_of(name)
+            assert batch is not None
+            assert (batch.state, batch.tries) == (State.DONE, 1), batch.reason
+            published = live.layout.result(batch.output, "predictions.csv").read_bytes()
+            assert published.count(b"\n") == content.count(b"\n")
+    assert took < 60

@@ -16,7 +16,10 @@ from tests.faults.storage import Storage, build_shim
 
 LOANS = Path(sys.executable).with_name("loans")
 STALL_SECONDS = float(os.environ.get("LOANS_STALL_SECONDS", "20"))
-"""How long the storage hangs: the ten minutes of an outage are stood for by fewer, unless more are asked for."""
+"""How long the storage hangs or fails: fewer than the ten minutes of an outage, unless these are asked for."""
+
+PATIENCE = STALL_SECONDS / 100
+"""How long a job waits trouble out (seconds): so short that all attempts of every job would end in that time."""
 
 
 @pytest.fixture(scope="session")
@@ -36,7 +39,7 @@ def stricken(tmp_path: Path, storage: Storage, old_receipt: bytes) -> Iterator[B
     """Make a site whose daemon and jobs stand on that storage."""
     (tmp_path / "runner").mkdir()
     with (
-        made_runner(tmp_path / "runner", storage.environment) as runner,
+        made_runner(tmp_path / "runner", storage.environment, "--patience", str(PATIENCE)) as runner,
         made_bench(tmp_path / "site", runner, old_receipt) as made,
     ):
         yield made
@@ -190,6 +193,74 @@ def test_storage_that_hangs_stops_neither_status_nor_the_work_after_it(
         f"went on after {moved:.2f} s, all done after {moved + ended:.1f} s"
     )
     assert max(answers) < 2
+    assert moved < 60
+    stricken.finish()
+    stricken.check(wanted)
+
+
+def setbacks_of(bench: Bench) -> dict[bytes, int]:
+    """Tell how many attempts of each batch that comes to have jobs the storage kept from their end."""
+    return {batch.name: batch.setbacks for batch in bench.batches() if batch.name != b"refused.csv"}
+
+
+@pytest.mark.timeout(STALL_SECONDS + 300)
+@pytest.mark.parametrize(
+    ("number", "percent", "least", "lasts"),
+    [
+        pytest.param("EIO", 100, 3, 0.0, id="three times"),
+        pytest.param("EIO", 100, 3, STALL_SECONDS, id="long", marks=pytest.mark.slow),
+        pytest.param("ESTALE", 30, 0, STALL_SECONDS, id="now and then", marks=pytest.mark.slow),
+    ],
+)
+def test_storage_that_fails_jobs_costs_no_file_its_attempts(
+    stricken: Bench, storage: Storage, wanted: dict[str, bytes], number: str, percent: int, least: int, lasts: float
+) -> None:
+    """Machines whose storage fails while the daemon's is well end job after job; all are submitted again, uncounted."""
+    stricken.start()
+    begun = time.monotonic()
+
+    def enough() -> bool:
+        assert not stricken.died()
+        check_no_halves(stricken, wanted)
+        met = setbacks_of(stricken)
+        return time.monotonic() - begun >= lasts and len(met) == len(deliveries()) - 1 and min(met.values()) >= least
+
+    with storage.trouble("errno", number, percent=percent):
+        stricken.drop(deliveries())
+        stricken.wait(enough, "trouble for every file", lasts + 60)
+        met, struck = setbacks_of(stricken), time.monotonic() - begun
+    seconds = stricken.wait(stricken.finished, "the end of every batch")
+    print(
+        f"{number} for jobs, {percent} % of calls, {struck:.0f} s: {min(met.values())} to {max(met.values())} attempts "
+        f"of each file; all done {seconds:.1f} s later"
+    )
+    assert seconds < 60
+    stricken.finish()
+    stricken.check(wanted)
+    assert {batch.tries for batch in stricken.batches() if batch.clusters} == {1}
+    assert least == 0 or "not counted as an attempt" in stricken.log.read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(STALL_SECONDS + 300)
+def test_storage_that_fails_everybody_for_long_loses_nothing(
+    stricken: Bench, storage: Storage, wanted: dict[str, bytes]
+) -> None:
+    """Every call of daemon and jobs fails, in the middle of batches, for longer than all attempts once lasted."""
+    stricken.start(environment=storage.environment)
+    stricken.drop(deliveries())
+    stricken.wait(lambda: any(batch.clusters for batch in stricken.batches()), "the first jobs")
+    with storage.trouble("errno", "EIO"):
+        until = time.monotonic() + STALL_SECONDS
+        while time.monotonic() < until:
+            assert not stricken.died()
+            stricken.runner.tend()
+            check_no_halves(stricken, wanted)
+            time.sleep(0.05)
+        before = stricken.batches()
+    moved = stricken.wait(lambda: stricken.batches() != before, "any progress")
+    ended = stricken.wait(stricken.finished, "the end of every batch")
+    print(f"EIO for {STALL_SECONDS:.0f} s: went on after {moved:.1f} s, all done after {moved + ended:.1f} s")
     assert moved < 60
     stricken.finish()
     stricken.check(wanted)

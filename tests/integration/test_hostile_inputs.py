@@ -2,12 +2,10 @@
 
 import codecs
 import gzip
-import hashlib
 import os
 import re
 import stat
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,18 +13,17 @@ import pytest
 
 from dag_specs.scheduler import HtcondorScheduler, connect
 from inbox_watcher.batch import FINAL, Batch, State
-from inbox_watcher.config import load_site
 from inbox_watcher.layout import StateLayout
 from local_pool.status import PoolStatus
 from scoring.receipt import read_receipt
-from tests.integration.site_fixtures import Daemon, LiveSite, made_site, running, without_label
-from tests.integration.trained import TrainedSite
+from tests.integration.impatient_site import daemon as daemon  # noqa: PLC0414 - a fixture is found by its name here
+from tests.integration.impatient_site import live as live  # noqa: PLC0414
+from tests.integration.impatient_site import loans as loans  # noqa: PLC0414
+from tests.integration.site_fixtures import Daemon, LiveSite
 from tests.integration.trained import trained as trained  # noqa: PLC0414 - a fixture is found by its name here
 
 ANSWER_SECONDS = 10.0
 """How soon a file that cannot be scored is refused."""
-
-TRUNCATED_SECONDS = 2.0
 
 NAMES = [
     b"a\nexecutable = evil.csv",
@@ -40,31 +37,6 @@ NAMES = [
     "é".encode() * 100 + b".csv",
     b"Kr\xe9dit.csv",
 ]
-
-
-@pytest.fixture(scope="module")
-def live(pool: PoolStatus, trained: TrainedSite) -> Iterator[LiveSite]:
-    """Give a site that soon gives up files that are cut."""
-    with made_site(pool, trained, 1_000_000) as made:
-        text = made.file.read_text()
-        shown = "# truncated_seconds = 60.0"
-        assert shown in text
-        made.file.write_text(text.replace(shown, f"truncated_seconds = {TRUNCATED_SECONDS}"))
-        yield LiveSite(made.file, load_site(made.file))
-
-
-@pytest.fixture(scope="module")
-def daemon(live: LiveSite) -> Iterator[Daemon]:
-    """Run that site's daemon for all tests of this file."""
-    with running(live) as started:
-        started.wait(lambda: "watching" in started.log.read_text(), "the start")
-        yield started
-
-
-@pytest.fixture(scope="module")
-def loans(trained: TrainedSite) -> bytes:
-    """Give 50 of the real loans without their labels."""
-    return without_label(trained.history, 50)
 
 
 def memory_of(pid: int) -> tuple[float, float]:
@@ -159,7 +131,7 @@ def make_cases(loans: bytes) -> dict[str, Case]:
         "cr only": Case(loans.replace(b"\n", b"\r"), "cr_line_ends"),
         "gzip named csv": Case(gzip.compress(loans), "gzip_content", line=False),
         "packed": Case(gzip.compress(loans), name="packed.csv.gz"),
-        "cut gzip": Case(gzip.compress(loans)[:-20], "gzip_cut", line=False, name="half.csv.gz"),
+        "cut gzip": Case(gzip.compress(loans)[:-20], "truncated", line=False, name="half.csv.gz"),
         "gzip bomb": Case(bomb, "gzip_too_large", line=False, name="bomb.csv.gz"),
         "gzip bomb named csv": Case(bomb, "gzip_content", line=False),
         "semicolons": Case(table(every, b";")),
@@ -249,108 +221,6 @@ def test_what_is_no_file_is_told_and_never_opened(live: LiveSite, daemon: Daemon
     (inbox / "folder\n.csv").rmdir()
     for path in (inbox / "link.csv", inbox / "pipe.csv", inbox / "second name.csv", outside):
         path.unlink()
-
-
-def test_a_file_that_is_written_slowly_is_not_scored_early(live: LiveSite, daemon: Daemon, loans: bytes) -> None:
-    """A writer that stalls in the middle of a row, longer than files take to settle, is waited for."""
-    cut = loans[: loans.index(b"\n", 1500) - 7]
-    path = live.layout.inbox / "slow.csv"
-    with path.open("wb", buffering=0) as file:
-        for stop in (10, len(cut) - 300, len(cut)):
-            file.write(cut[file.tell() : stop])
-            time.sleep(live.site.inbox.settle_seconds * 4)
-            assert path.exists()
-        file.write(loans[len(cut) :])
-    daemon.wait(lambda: live.is_finished("slow.csv"), "the end")
-    (batch,) = [batch for batch in live.batches() if batch.name == b"slow.csv"]
-    assert (batch.state, batch.scored) == (State.DONE, 50)
-
-
-def test_a_file_that_stays_cut_is_refused(live: LiveSite, daemon: Daemon, loans: bytes) -> None:
-    """A writer that never comes back leaves a file that is refused as truncated, not scored without its last row."""
-    (live.layout.inbox / "left.csv").write_bytes(loans[:-12])
-    begun = time.monotonic()
-    daemon.wait(lambda: live.is_finished("left.csv"), "the end")
-    assert time.monotonic() - begun >= TRUNCATED_SECONDS
-    batch = live.batch_of("left.csv")
-    assert batch is not None
-    assert "(line 51) [truncated]" in batch.reason
-
-
-def test_the_same_delivery_is_answered_once(live: LiveSite, daemon: Daemon, loans: bytes) -> None:
-    """The same bytes under the same name, later or while they are scored, are published once; other bytes anew."""
-
-    def ended(name: str) -> set[str]:
-        return {batch.id for batch in live.batches() if batch.name == name.encode() and batch.state in FINAL}
-
-    def answer_to(name: str, content: bytes) -> Batch:
-        known = ended(name)
-        live.drop(name, content)
-        daemon.wait(lambda: len(ended(name)) > len(known), f"an answer to {name}")
-        (new,) = ended(name) - known
-        return next(batch for batch in live.batches() if batch.id == new)
-
-    first = answer_to("twin.csv", loans)
-    results = sorted(live.layout.outbox.glob("twin*"))
-    before = {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in results}
-    again = answer_to("twin.csv", loans)
-    assert again.id != first.id
-    assert (again.state, again.attempt, again.output) == (State.DONE, 0, "twin")
-    assert first.id in again.reason
-    assert {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in results} == before
-    assert sorted(live.layout.outbox.glob("twin*")) == results
-    assert (live.layout.archive / again.id / "twin.csv").read_bytes() == loans
-    other = answer_to("twin.csv", loans[: loans.index(b"\n", 1000) + 1])
-    assert (other.state, other.output) == (State.DONE, "twin.rev2")
-    for name in ("both.csv", "both.csv"):
-        live.drop(name, loans)
-        daemon.wait(lambda: not list(live.layout.inbox.glob("both.csv")), "the claim")
-    daemon.wait(lambda: len(ended("both.csv")) == 2, "the end of both")
-    assert sorted(path.name for path in live.layout.outbox.glob("both*")) == [
-        f"both.{kind}" for kind in ("predictions.csv", "receipt.json", "rejects.csv")
-    ]
-
-
-def test_a_sidecar_is_checked(live: LiveSite, daemon: Daemon, loans: bytes) -> None:
-    """A sidecar goes with its file; the hash in it is compared, also when it comes late; nothing stays in the inbox."""
-    good, bad = hashlib.sha256(loans).hexdigest(), "0" * 64
-    for name, text in (("right.csv", f"{good}  right.csv\n"), ("wrong.csv", bad), ("bare.csv", "")):
-        path = live.layout.inbox / f"{name}.part"
-        path.write_bytes(loans)
-        path.with_name(f"{name}.done.tmp").write_text(text)
-        path.rename(live.layout.inbox / name)
-        path.with_name(f"{name}.done.tmp").rename(live.layout.inbox / f"{name}.done")
-    daemon.wait(lambda: all(map(live.is_finished, ("right.csv", "wrong.csv", "bare.csv"))), "the end of them")
-    daemon.wait(lambda: not list(live.layout.inbox.glob("*.done")), "an inbox without sidecars")
-    states = [batch.state for name in ("right.csv", "bare.csv") if (batch := live.batch_of(name))]
-    assert states == [State.DONE, State.DONE]
-    wrong = live.batch_of("wrong.csv")
-    assert wrong is not None
-    assert wrong.state is State.FAILED
-    assert "[checksum_mismatch]" in wrong.reason
-    assert good in wrong.reason
-    assert bad in wrong.reason
-    assert (live.layout.failed / "wrong.csv").read_bytes() == loans
-
-
-def test_a_file_is_claimed_at_once(live: LiveSite, daemon: Daemon, loans: bytes) -> None:
-    """A file that is renamed into place is claimed within half a second, from within the inbox or from elsewhere."""
-    for title, unfinished in (("within", live.layout.inbox / ".quick"), ("elsewhere", live.layout.root / "quick")):
-        times = []
-        for number in range(5):
-            unfinished.write_bytes(loans)
-            old = time.time() - 60
-            os.utime(unfinished, (old, old))
-            time.sleep(0.3)
-            target = live.layout.inbox / f"quick {title} {number}.csv"
-            unfinished.rename(target)
-            begun = time.monotonic()
-            while target.exists():
-                time.sleep(0.002)
-            times.append(time.monotonic() - begun)
-        print(f"claimed after a rename from {title}: {', '.join(f'{took:.3f}' for took in times)} s")
-        assert sorted(times)[2] < 0.5
-    daemon.wait(lambda: all(batch.state in FINAL for batch in live.batches()), "the end of them all")
 
 
 def test_no_word_of_the_data_is_told(live: LiveSite, daemon: Daemon, pool: PoolStatus, loans: bytes) -> None:

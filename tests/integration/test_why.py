@@ -51,17 +51,21 @@ def running_batch(daemon: Daemon, name: str) -> Batch:
     return batch
 
 
+def close_gate(live: LiveSite) -> Path:
+    """Have the jobs' interpreter wait until a file is there, so that they can be held at leisure; give its path."""
+    gate = live.file.with_name("gate")
+    python = live.file.with_name("python")
+    text = live.file.read_text()
+    python.write_text(f"#!/bin/sh\nwhile [ ! -e '{gate}' ]; do sleep 0.1; done\nexec '{live.site.python}' \"$@\"\n")
+    python.chmod(0o755)
+    live.file.write_text(text.replace('# python = ""', f'python = "{python}"'))
+    return gate
+
+
 def test_held_jobs_are_told_and_go_on(waiting: LiveSite, pool: PoolStatus, trained: TrainedSite) -> None:
     """What a person holds is left alone and told; released, the file is published; the end is told too."""
     scheduler = connect(str(pool.condor_config))
-    # The interpreter of the jobs waits for a file, so that they can be held at leisure.
-    gate = waiting.file.with_name("gate")
-    python = waiting.file.with_name("python")
-    text = waiting.file.read_text()
-    real = waiting.site.python
-    python.write_text(f"#!/bin/sh\nwhile [ ! -e '{gate}' ]; do sleep 0.1; done\nexec '{real}' \"$@\"\n")
-    python.chmod(0o755)
-    waiting.file.write_text(text.replace('# python = ""', f'python = "{python}"'))
+    gate = close_gate(waiting)
     content = without_label(trained.history, 8_000)
     with running(waiting) as daemon:
         waiting.drop("held.csv", content)
@@ -86,6 +90,38 @@ def test_held_jobs_are_told_and_go_on(waiting: LiveSite, pool: PoolStatus, train
         assert told.startswith("Published at ")
         assert "8000 rows scored, 0 rejected" in told
         assert len([line for line in Path(daemon.log).read_text().splitlines() if "held by a person" in line]) >= 1
+
+
+def test_a_file_that_shares_a_job_is_told(waiting: LiveSite, pool: PoolStatus, trained: TrainedSite) -> None:
+    """Of small files in one job, each is told what is so with that job: held by a person, then let go and published."""
+    scheduler = connect(str(pool.condor_config))
+    gate = close_gate(waiting)
+    names = [f"small {number}.csv" for number in range(6)]
+    with running(waiting) as daemon:
+        for number, name in enumerate(names):
+            waiting.drop(name, without_label(trained.history, 20 + number))
+        clusters = {running_batch(daemon, name).clusters[-1] for name in names}
+        batches = [batch for name in names if (batch := waiting.batch_of(name))]
+        assert len(clusters) < len(names)
+        assert sum(scheduler.hold([JobId(cluster)], "kept for the test") for cluster in clusters) == len(clusters)
+
+        def jobs() -> tuple[Job, ...]:
+            return scheduler.job_states(clusters, left_since=time.time())
+
+        daemon.wait(lambda: {job.state for job in jobs()} == {JobState.HELD}, "the hold")
+        for batch, name in zip(batches, names, strict=True):
+            held, *more = why(waiting, name)
+            assert held.startswith("Chunk 0 is held on purpose: kept for the test")
+            assert more == [
+                f"Its one chunk shares a job with other small files, as {batch.group}.",
+                "0 of 1 chunk are done.",
+            ]
+        daemon.wait(lambda: "its job is held by a person and left alone" in daemon.log.read_text(), "a word on it")
+        gate.touch()
+        assert sum(scheduler.release([JobId(cluster)], "the test goes on") for cluster in clusters) == len(clusters)
+        daemon.wait(lambda: all(map(waiting.is_finished, names)), "the end")
+        ended = [batch for name in names if (batch := waiting.batch_of(name))]
+    assert {(batch.state, batch.attempt) for batch in ended} == {(State.DONE, 1)}
 
 
 def test_jobs_without_a_slot_are_told(waiting: LiveSite, trained: TrainedSite) -> None:

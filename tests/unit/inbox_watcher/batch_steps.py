@@ -3,9 +3,11 @@
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Protocol
+
+import pytest
 
 from dag_specs.jobs import Scheduler
 from inbox_watcher.batch import FINAL, Batch
@@ -40,17 +42,36 @@ class DyingJournal(Journal):
     def __init__(self, path: Path, entry: int, *, written: bool) -> None:
         """Die at the `entry`-th write (1-based), be it of one batch or of many."""
         super().__init__(path)
-        self._left, self._written = entry, written
+        self.left, self._written = entry, written
 
     def record_many(self, batches: Sequence[Batch]) -> list[Batch]:
         """Write, and die when it is time."""
-        self._left -= 1
-        if self._left == 0 and not self._written:
+        self.left -= 1
+        if self.left == 0 and not self._written:
             raise KilledError
         written = super().record_many(batches)
-        if self._left == 0:
+        if self.left == 0:
             raise KilledError
         return written
+
+
+def kill_and_go_on(path: Path, entry: int, serve: Callable[[Journal], object], *, written: bool) -> list[Batch]:
+    """Have a daemon killed at its `entry`-th journal entry, let another one go on; give what the journal knows then."""
+    with closing(DyingJournal(path, entry, written=written)) as dying, pytest.raises(KilledError):
+        serve(dying)
+    with closing(Journal(path)) as again:
+        if again.open_batches():
+            serve(again)
+        assert not again.open_batches()
+        return again.latest(99)
+
+
+def check_entries(path: Path, entries: int, serve: Callable[[Journal], object]) -> None:
+    """Prove that a daemon makes no more than so many entries until everything is done, and no fewer."""
+    with closing(DyingJournal(path, entries + 1, written=False)) as journal:
+        serve(journal)
+        assert not journal.open_batches()
+        assert journal.left == 1
 
 
 def go_on(site: Site, journal: Journal, pool: Scheduler, *, clock: Callable[[], float] | None = None) -> Batch:

@@ -83,4 +83,4 @@ class PoolInProcess(InMemoryScheduler):
                     error.write(words)
                 return 1
             with redirect_stderr(error):
-                return score_chunk.main(list(arguments))
+                return score_chunk.main([*arguments, "--patience", "0"])

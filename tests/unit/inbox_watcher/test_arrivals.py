@@ -115,6 +115,16 @@ def test_a_cut_file_is_waited_for_longer(tmp_path: Path) -> None:
     assert len(looked) == 2
 
 
+def test_a_look_that_takes_its_time_is_waited_for(tmp_path: Path) -> None:
+    """While it is not known whether a file ends too early, it is not complete, and the question is asked again."""
+    answers = [False, None, None]
+    arrivals = Arrivals(SETTLE, 60.0, lambda _: answers.pop())
+    (tmp_path / "loans.csv.gz").write_bytes(b"packed")
+    for moment in (100.0, 105.0, 105.2):
+        assert ready_names(arrivals, tmp_path, moment) == []
+    assert ready_names(arrivals, tmp_path, 105.4) == ["loans.csv.gz"]
+
+
 def test_a_file_that_cannot_be_looked_at_is_left_for_the_next_listing(tmp_path: Path) -> None:
     """Trouble of the storage while looking at a file's end loses nothing: it is looked at again."""
     troubles: list[Exception] = [OSError(errno.ESTALE, "Stale"), FileRefusedError("not_a_plain_file", "It is a pipe.")]

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inbox_watcher.batch import FINAL, TRANSITIONS, Batch, JobFacts, State, Verdict, advance, judge_jobs
+from inbox_watcher.batch import FINAL, TRANSITIONS, Batch, JobFacts, State, Verdict, advance, judge_jobs, pause_after
 
 CHUNKS = st.integers(1, 8)
 
@@ -30,8 +30,9 @@ def known_jobs(draw: st.DrawFn) -> tuple[Batch, JobFacts, int]:
     chunks = draw(CHUNKS)
     numbers = st.frozensets(st.integers(0, chunks - 1))
     attempts = draw(st.integers(1, 4))
-    batch = make_batch(chunks=chunks, attempt=draw(st.integers(1, attempts)))
-    return batch, JobFacts(draw(numbers), draw(numbers)), attempts
+    tries, setbacks = draw(st.integers(1, attempts)), draw(st.integers(0, 3))
+    batch = msgspec.structs.replace(make_batch(chunks=chunks, attempt=tries + setbacks), setbacks=setbacks)
+    return batch, JobFacts(draw(numbers), draw(numbers), draw(numbers)), attempts
 
 
 def test_every_state_stands_in_the_table() -> None:
@@ -90,9 +91,9 @@ def test_nothing_is_given_up_before_every_attempt_was_made(known: tuple[Batch, J
     batch, facts, attempts = known
     if judge_jobs(batch, facts, attempts) is Verdict.GIVE_UP:
         missing = set(range(batch.chunks)) - facts.parts_there
-        assert batch.attempt >= attempts
+        assert batch.attempt - batch.setbacks >= attempts
         assert missing
-        assert not missing & facts.still_queued
+        assert not missing & (facts.still_queued | facts.kept_off)
 
 
 @given(known_jobs())
@@ -103,7 +104,23 @@ def test_a_missing_part_is_waited_for_while_its_job_may_run(known: tuple[Batch, 
     verdict = judge_jobs(batch, facts, attempts)
     assert (verdict is Verdict.WAIT) == bool(missing & facts.still_queued)
     if verdict is Verdict.SUBMIT_MISSING:
-        assert batch.attempt < attempts
+        assert batch.tries < attempts
+
+
+@given(known_jobs())
+def test_what_storage_did_is_never_counted(known: tuple[Batch, JobFacts, int]) -> None:
+    """However many attempts there were, jobs that the storage kept from their results are submitted again."""
+    batch, facts, attempts = known
+    missing = set(range(batch.chunks)) - facts.parts_there
+    verdict = judge_jobs(batch, facts, attempts)
+    running = bool(missing & facts.still_queued)
+    assert (verdict is Verdict.WAIT_FOR_STORAGE) == (not running and bool(missing & facts.kept_off))
+
+
+def test_pauses_for_the_storage_grow_and_end() -> None:
+    """Jobs are submitted again after longer and longer waits, none so long that work would not go on in a minute."""
+    assert [pause_after(setbacks) for setbacks in range(8)] == [0, 1, 2, 4, 8, 16, 30, 30]
+    assert pause_after(10**9) == 30
 
 
 @given(known_jobs(), st.data())
@@ -111,7 +128,7 @@ def test_more_parts_never_make_it_worse(known: tuple[Batch, JobFacts, int], data
     """A batch that would be merged is still merged when more is known to be there."""
     batch, facts, attempts = known
     more = data.draw(st.frozensets(st.integers(0, batch.chunks - 1)))
-    better = JobFacts(facts.parts_there | more, facts.still_queued)
+    better = JobFacts(facts.parts_there | more, facts.still_queued, facts.kept_off)
     if judge_jobs(batch, facts, attempts) is Verdict.MERGE:
         assert judge_jobs(batch, better, attempts) is Verdict.MERGE
 

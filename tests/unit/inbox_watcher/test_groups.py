@@ -1,8 +1,10 @@
 """Small files that share a job: published once each whatever is cut off, and a bad one costs only itself."""
 
+import errno
 import os
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,11 +14,21 @@ from inbox_watcher.config import Site
 from inbox_watcher.journal import Journal
 from inbox_watcher.layout import Layout
 from inbox_watcher.steps import Steps
-from tests.unit.inbox_watcher.batch_steps import Drop, DyingJournal, KilledError, OpenBatch
+from scoring import pipeline
+from scoring.batch_plan import BatchPlan
+from scoring.part import Outcome
+from tests.unit.inbox_watcher.batch_steps import (
+    Drop,
+    DyingJournal,
+    KilledError,
+    OpenBatch,
+    check_entries,
+    kill_and_go_on,
+)
 from tests.unit.inbox_watcher.conftest import with_scoring
 from tests.unit.inbox_watcher.pool_in_process import PoolInProcess
 
-FILES = 5
+FILES = 3
 
 
 def make_files(drop: Drop, open_batch: OpenBatch) -> None:
@@ -56,7 +68,7 @@ WANTED = {f"{number}.predictions.csv": 6 + number for number in range(FILES)}
 def test_files_share_one_job(
     site: Site, layout: Layout, journal: Journal, scheduler: PoolInProcess, open_batch: OpenBatch, drop: Drop
 ) -> None:
-    """Five small files are scored by one job, each published under its own name; nothing of the group is left."""
+    """Small files are scored by one job, each published under its own name; nothing of the group is left."""
     make_files(drop, open_batch)
     go_on(site, journal, scheduler)
     assert lines_in(layout) == WANTED
@@ -66,9 +78,8 @@ def test_files_share_one_job(
     assert not list((Path(site.state) / "events").iterdir())
 
 
-# Three entries of each file before it is submitted or after it was scored are those of any batch; the group's own are
-# that of the attempt, the submission and its end.
-ENTRIES = 2 * FILES + 3 + 3 * FILES
+# Claimed, planned; published, done: four entries of each file. The group's own are its attempt, submission and end.
+ENTRIES = 4 * FILES + 3
 
 
 @pytest.mark.parametrize("written", [False, True], ids=["before", "after"])
@@ -86,14 +97,8 @@ def test_a_kill_at_any_entry_of_a_group_changes_nothing(
 ) -> None:
     """Killed around any entry that a group makes, every file is published once, from one job."""
     make_files(drop, open_batch)
-    dying = DyingJournal(journal_path, entry, written=written)
-    with pytest.raises(KilledError):
-        go_on(site, dying, scheduler)
-    dying.close()
-    again = Journal(journal_path)
-    go_on(site, again, scheduler)
-    assert {batch.state for batch in again.latest(9)} == {State.DONE}
-    again.close()
+    known = kill_and_go_on(journal_path, entry, lambda journal: go_on(site, journal, scheduler), written=written)
+    assert [batch.state for batch in known] == [State.DONE] * FILES
     assert lines_in(layout) == WANTED
     assert len(scheduler.submitted) == 1
     assert scheduler.runs[0] == 1
@@ -104,10 +109,7 @@ def test_every_entry_of_a_group_is_tried(
 ) -> None:
     """A group makes as many entries as the test above believes."""
     make_files(drop, open_batch)
-    journal = DyingJournal(journal_path, ENTRIES + 1, written=False)
-    go_on(site, journal, scheduler)
-    assert not journal.open_batches()
-    journal.close()
+    check_entries(journal_path, ENTRIES, lambda journal: go_on(site, journal, scheduler))
 
 
 def test_what_a_killed_daemon_left_of_groups_is_found(
@@ -128,6 +130,55 @@ def test_what_a_killed_daemon_left_of_groups_is_found(
     assert [path.name for path in layout.batches.glob("group-*")] == [running.group]
     assert steps.find_leftovers(again.open_batches()) == []
     again.close()
+
+
+def test_what_is_left_of_a_group_whose_files_go_on_is_found(
+    site: Site, layout: Layout, journal_path: Path, scheduler: PoolInProcess, open_batch: OpenBatch, drop: Drop
+) -> None:
+    """Killed when a group's end was written down and nothing of it removed yet: the next daemon clears it away."""
+    make_files(drop, open_batch)
+    dying = DyingJournal(journal_path, 2 * FILES + 3, written=True)
+    with pytest.raises(KilledError):
+        go_on(site, dying, scheduler)
+    dying.close()
+    again = Journal(journal_path)
+    assert {batch.state for batch in again.open_batches()} == {State.MERGING}
+    steps = Steps(site, again, lambda: nullcontext(scheduler))
+    left = steps.find_leftovers(again.open_batches())
+    assert len(left) == 1
+    steps.clear_away(left)
+    assert not list(layout.batches.glob("group-*"))
+    assert not list((Path(site.state) / "events").iterdir())
+    again.close()
+
+
+def test_trials_that_the_storage_refuses_leave_nothing(
+    site: Site, layout: Layout, journal: Journal, scheduler: PoolInProcess, open_batch: OpenBatch, drop: Drop,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Each trial to submit is another group; what is left of one that failed goes as soon as the storage allows it."""
+    make_files(drop, open_batch)
+    steps = Steps(site, journal, lambda: nullcontext(scheduler))
+    for _ in range(2):
+        for batch in journal.open_batches():
+            steps.take(batch)
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as trouble:
+        trouble.setattr("inbox_watcher.groups.write_bytes", refuse)
+        trouble.setattr("inbox_watcher.groups.shutil.rmtree", refuse)
+        for _ in range(3):
+            with pytest.raises(OSError, match="No space"):
+                steps.submit_group(journal.open_batches())
+        assert not steps.clear_away()
+        assert len(list(layout.batches.glob("group-*"))) == 3
+    assert steps.clear_away()
+    assert not list(layout.batches.glob("group-*"))
+    assert not list((Path(site.state) / "events").iterdir())
+    go_on(site, journal, scheduler)
+    assert lines_in(layout) == WANTED
 
 
 def test_a_lost_answer_is_found_by_the_group(
@@ -159,7 +210,7 @@ def test_a_bad_chunk_stops_no_other(
     assert lines_in(layout) == {name: count for name, count in WANTED.items() if name != "2.predictions.csv"}
     assert "chunk 0: Chunk 0 failed on" in (layout.failed / "2.csv.error.txt").read_text()
     states = [batch.state for batch in sorted(journal.latest(9), key=lambda batch: batch.id)]
-    assert states == [State.DONE, State.DONE, State.FAILED, State.DONE, State.DONE]
+    assert states == [State.DONE, State.DONE, State.FAILED]
 
 
 def test_storage_trouble_of_one_keeps_no_other(
@@ -172,15 +223,15 @@ def test_storage_trouble_of_one_keeps_no_other(
         for batch in journal.open_batches():
             steps.take(batch)
     members = steps.submit_group(journal.open_batches())
-    outcome = layout.batch(members[3].id).parts / "000000.outcome.json"
+    outcome = layout.batch(members[1].id).parts / "000000.outcome.json"
     content = outcome.read_bytes()
     outcome.unlink()
     outcome.mkdir()
     assert {batch.id for batch in steps.follow_group(members[0].group, members)} == {
-        batch.id for batch in members if batch is not members[3]
+        batch.id for batch in members if batch is not members[1]
     }
     with pytest.raises(IsADirectoryError):
-        steps.follow_group(members[0].group, [members[3]])
+        steps.follow_group(members[0].group, [members[1]])
     outcome.rmdir()
     outcome.write_bytes(content)
     go_on(site, journal, scheduler)
@@ -201,10 +252,10 @@ def test_a_job_that_dies_makes_its_files_suspects(
     assert "signal 9" in (layout.failed / "0.csv.error.txt").read_text()
 
 
-def test_a_held_job_of_a_group_is_withdrawn(
+def test_a_held_job_of_a_group_is_given_up_by_its_code(
     site: Site, journal: Journal, open_batch: OpenBatch, drop: Drop, layout: Layout
 ) -> None:
-    """A held job would wait for ever: it is removed, and its files are tried again until their attempts are used up."""
+    """What its hold code says will not pass fails an attempt of all files of the job; no file waits for ever."""
     scheduler = PoolInProcess(lazy=True)
     make_files(drop, open_batch)
     steps = Steps(with_scoring(site, attempts=1), journal, lambda: nullcontext(scheduler))
@@ -213,13 +264,53 @@ def test_a_held_job_of_a_group_is_withdrawn(
             steps.take(batch)
     members = steps.submit_group(journal.open_batches())
     (job,) = scheduler.all_jobs()
-    scheduler.hold_by_system(job.id, 12, 2, "the disk of node 7 is full")
+    scheduler.hold_by_system(job.id, 4, 0, "the credentials of node 7 are broken")
     ended: list[Batch] = []
     for _ in range(3):
         ended = ended or steps.follow_group(members[0].group, members)
     assert {batch.state for batch in ended} == {State.FAILING}
-    assert "the disk of node 7 is full" in ended[0].reason
+    assert "the credentials of node 7 are broken" in ended[0].reason
     assert [job.state for job in scheduler.all_jobs()] == [JobState.REMOVED]
     for batch in ended:
         assert steps.take(batch).state in FINAL
     assert len(os.listdir(layout.failed)) == 2 * FILES
+
+
+def test_storage_that_keeps_chunks_off_counts_for_nobody(
+    site: Site,
+    layout: Layout,
+    journal: Journal,
+    open_batch: OpenBatch,
+    drop: Drop,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Files whose chunks the storage refuses are tried again, uncounted; of the same jobs, a bad file's tries count."""
+    scheduler = PoolInProcess()
+    make_files(drop, open_batch)
+    steps = Steps(site, journal, lambda: nullcontext(scheduler))
+    for _ in range(2):
+        for batch in journal.open_batches():
+            steps.take(batch)
+    spoilt = layout.batch("20261122-150801-000002").input
+    spoilt.write_bytes(spoilt.read_bytes().replace(b"3", b"4"))
+    real, stale = pipeline.score_chunk, {"20261122-150801-000000", "20261122-150801-000001"}
+
+    def score_chunk(plan: BatchPlan, chunk: int, **options: Any) -> Outcome:
+        if plan.batch in stale:
+            raise OSError(errno.ESTALE, "Stale file handle", plan.parts)
+        return real(plan, chunk, **options)
+
+    monkeypatch.setattr(pipeline, "score_chunk", score_chunk)
+    for _ in range(5):
+        members = steps.submit_group([batch for batch in journal.open_batches() if batch.state is State.PLANNED])
+        steps.follow_group(members[0].group, members)
+    assert caplog.text.count("2 file(s): Chunk 0 failed on") == 5
+    kept = [batch for batch in journal.open_batches() if batch.id in stale]
+    assert [(batch.state, batch.attempt, batch.setbacks, batch.suspect) for batch in kept] == [
+        (State.PLANNED, 5, 5, False)
+    ] * 2
+    stale.clear()
+    go_on(site, journal, scheduler)
+    assert lines_in(layout) == {name: count for name, count in WANTED.items() if name != "2.predictions.csv"}
+    assert "in 3 attempts" in (layout.failed / "2.csv.error.txt").read_text()

@@ -11,7 +11,7 @@ import pytest
 from inbox_watcher.batch import Batch, State
 from inbox_watcher.claim import claim_sidecar
 from inbox_watcher.config import Site
-from inbox_watcher.identity import Digests, read_promised
+from inbox_watcher.identity import Digests, OnItsWayError, read_promised
 from inbox_watcher.journal import Journal
 from inbox_watcher.layout import BatchLayout, Layout
 from inbox_watcher.steps import Steps
@@ -93,10 +93,10 @@ def test_of_two_at_a_time_one_is_published(
     first = steps.take(first)
     assert first.state == "planned"
     for _ in range(2):
-        with pytest.raises(StorageError, match=f"on its way as batch {SECOND}"):
+        with pytest.raises(OnItsWayError, match=f"on its way as batch {SECOND}"):
             steps.take(second)
     fresh = Steps(site, journal, lambda: nullcontext(pool))
-    with pytest.raises(StorageError, match=f"on its way as batch {SECOND}"):
+    with pytest.raises(OnItsWayError, match=f"on its way as batch {SECOND}"):
         fresh.take(second)
     pool.waits = False
     while first.state is not State.DONE:

@@ -1,18 +1,16 @@
-"""What the daemon does for jobs that are held, wait, or failed on a machine."""
+"""What the daemon does for jobs that are held, wait, or failed on a machine: those of one file, and those of many."""
 
+import errno
 import logging
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import pytest
 
-from dag_specs.events import EventKind, JobEvent
 from dag_specs.jobs import Job, JobState
 from inbox_watcher.batch import FINAL, Batch, State
 from inbox_watcher.config import Site
-from inbox_watcher.job_care import choose_avoided, hosts_of_failures
 from inbox_watcher.journal import Journal
 from inbox_watcher.steps import Steps
 from tests.unit.dag_specs.in_memory_scheduler import SLOT
@@ -47,19 +45,24 @@ class Run:
             self.step(seconds)
         raise AssertionError(self.batch)
 
-    def job(self, proc: int = 0) -> Job:
-        """Give a job of the present attempt."""
-        found = [job for job in self.pool.all_jobs() if job.id.cluster == self.batch.clusters[-1]]
-        return found[proc]
+    def jobs(self) -> list[Job]:
+        """Give the jobs of the present attempt."""
+        return [job for job in self.pool.all_jobs() if job.id.cluster == self.batch.clusters[-1]]
+
+    def job(self) -> Job:
+        """Give the first of them."""
+        return self.jobs()[0]
 
 
-@pytest.fixture
-def start(site: Site, journal: Journal, open_batch: OpenBatch, drop: Drop) -> Callable[..., Run]:
-    """Give a function that drops a file and takes it to where its jobs wait in the queue."""
+@pytest.fixture(params=[120, 5], ids=["chunks of a file", "small files that share a job"])
+def start(
+    request: pytest.FixtureRequest, site: Site, journal: Journal, open_batch: OpenBatch, drop: Drop
+) -> Callable[..., Run]:
+    """Give a function that drops a file, of several chunks or so small that it shares a job, and has it submitted."""
 
     def start(pool: PoolInProcess | None = None, **scoring: object) -> Run:
         pool = pool or PoolInProcess(lazy=True)
-        drop(NAME)
+        drop(NAME, rows=request.param)
         moment = [0.0]
         steps = Steps(with_scoring(site, **scoring), journal, lambda: nullcontext(pool), lambda: moment[0])
         run = Run(steps, pool, open_batch(), moment)
@@ -76,7 +79,7 @@ def test_memory_is_raised_up_to_the_limit(start: Callable[..., Run]) -> None:
         run.pool.hold_by_system(run.job().id, 34, 102, OOM)
         run.until(lambda: run.job().state is JobState.IDLE)
         assert run.job().memory_mb == wanted
-        assert run.job(1).memory_mb == 512
+        assert {job.memory_mb for job in run.jobs() if job.id != run.job().id} <= {512}
     assert run.moment[0] < 60
     run.pool.hold_by_system(run.job().id, 34, 102, OOM)
     run.until(lambda: run.job().state is JobState.REMOVED)
@@ -133,7 +136,7 @@ def test_what_a_person_holds_is_left_alone(start: Callable[..., Run], caplog: py
 def test_a_machine_where_chunks_failed_is_avoided(start: Callable[..., Run]) -> None:
     """The retry of a chunk keeps away from the machine that it failed on, unless that leaves no machine."""
     pool = PoolInProcess()
-    pool.failures[1] = 1
+    pool.failures[0] = 1
     pool._slots = (SLOT, OTHER)
     run = start(pool)
     run.until(lambda: run.batch.state is State.DONE)
@@ -145,7 +148,7 @@ def test_a_machine_where_chunks_failed_is_avoided(start: Callable[..., Run]) -> 
 def test_where_every_machine_failed_none_is_avoided(start: Callable[..., Run]) -> None:
     """A pool of one machine tries again on that machine."""
     pool = PoolInProcess()
-    pool.failures[1] = 2
+    pool.failures[0] = 2
     run = start(pool)
     run.until(lambda: run.batch.state is State.DONE)
     assert len(pool.descriptions) == 3
@@ -193,29 +196,40 @@ def test_an_empty_pool_is_waited_for(start: Callable[..., Run], caplog: pytest.L
     run.until(lambda: run.batch.state is State.DONE)
 
 
-def told(kind: EventKind, host: str = "", proc: int = 0, code: int | None = None) -> JobEvent:
-    """Make an event."""
-    return JobEvent(kind=kind, number=0, cluster=1, proc=proc, time=0.0, host=host, exit_code=code, hold_code=code)
+@pytest.mark.parametrize("name", ["EIO", "ESTALE"])
+def test_storage_holds_are_not_counted(start: Callable[..., Run], caplog: pytest.LogCaptureFixture, name: str) -> None:
+    """A job whose files the storage refuses is released and submitted anew, however often, and no attempt counted."""
+    run = start(attempts=1)
+    submitted: list[int] = []
+    while len(submitted) < 5:
+        job = run.job()
+        submitted.append(job.id.cluster)
+        for _ in range(3):
+            run.pool.hold_by_system(job.id, 7, getattr(errno, name), "cannot open its output")
+            run.until(lambda: run.job().state is JobState.IDLE)
+        run.pool.hold_by_system(job.id, 7, getattr(errno, name), "cannot open its output")
+        run.until(lambda: run.job().state is JobState.REMOVED)
+        run.pool.run_all()
+        run.until(lambda: run.batch.state is not State.RUNNING)
+        run.until(lambda: run.batch.state is State.RUNNING)
+    assert len(set(submitted)) == 5
+    assert (run.batch.setbacks, run.batch.tries) == (5, 1)
+    assert caplog.text.count("not counted as an attempt") == 5
+    run.pool.run_all()
+    run.until(lambda: run.batch.state is State.DONE)
 
 
-def test_hosts_of_failures() -> None:
-    """A machine counts when a job failed, was lost or met bad storage there; not when a person or a policy acted."""
-    run, end = EventKind.EXECUTING, EventKind.TERMINATED
-    events = [
-        told(run, "slot1_1@a"), told(end, code=1),
-        told(run, "slot1_2@b", 1), told(end, proc=1, code=0),
-        told(run, "slot1_1@other", 2), told(EventKind.SHADOW_EXCEPTION, proc=2), told(run, "slot1@d", 2),
-        told(EventKind.HELD, proc=2, code=1), told(run, "slot1@e", 2), told(EventKind.HELD, proc=2, code=13),
-        told(run, "slot1@f", 3), told(EventKind.EVICTED, proc=3), told(EventKind.TERMINATED, proc=9, code=1),
-    ]  # fmt: skip
-    assert hosts_of_failures(events, (OTHER,)) == ("e", "other.example.org", "a")
-
-
-def test_choice_of_machines_to_avoid() -> None:
-    """What is no host name is never told to HTCondor, and a slot that fits has to be left."""
-    size = {"cpus": 1, "memory_mb": 512, "disk_mb": 1}
-    assert choose_avoided(("memory", 'x" || true'), (SLOT, OTHER), **size) == ("memory",)
-    assert choose_avoided(("memory", "other.example.org"), (SLOT, OTHER), **size) == ()
-    assert choose_avoided(("memory",), (SLOT, replace(OTHER, memory_mb=100)), **size) == ()
-    assert choose_avoided(("memory",), (), **size) == ()
-    assert Path(SLOT.host).name == SLOT.host
+def test_a_daemon_that_starts_again_knows_of_storage_holds(
+    start: Callable[..., Run], site: Site, journal: Journal
+) -> None:
+    """Killed after it gave a held job up, before it heard of its end, the daemon still knows that storage was it."""
+    run = start(attempts=1)
+    for _ in range(3):
+        run.pool.hold_by_system(run.job().id, 7, errno.EIO, "cannot open its output")
+        run.until(lambda: run.job().state is JobState.IDLE)
+    run.pool.hold_by_system(run.job().id, 7, errno.EIO, "cannot open its output")
+    run.pool.remove([run.job().id], "as the daemon does")
+    run.pool.run_all()
+    run.steps = Steps(with_scoring(site, attempts=1), journal, lambda: nullcontext(run.pool), lambda: run.moment[0])
+    run.until(lambda: run.batch.state is State.PLANNED)
+    assert run.batch.setbacks == 1

@@ -1,8 +1,11 @@
 """Following jobs: attempts, holds, lost events, and a pool that is away."""
 
+import errno
 import itertools
+import shutil
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -15,6 +18,9 @@ from inbox_watcher.job_watch import RECONCILE_SECONDS, JobWatch
 from inbox_watcher.journal import Journal
 from inbox_watcher.layout import BatchLayout, Layout
 from inbox_watcher.steps import Steps
+from scoring import pipeline
+from scoring.batch_plan import BatchPlan
+from scoring.part import Outcome
 from tests.unit.inbox_watcher.batch_steps import ID, NAME, Drop, OpenBatch, go_on
 from tests.unit.inbox_watcher.conftest import with_scoring
 from tests.unit.inbox_watcher.pool_in_process import PoolInProcess
@@ -151,6 +157,59 @@ def test_the_queue_is_asked_once_a_minute_not_always(
         batch = steps.take(batch)
         moment[0] += 0.2
     assert 4 <= scheduler.asked <= 12, "the queue is asked at every look while the event log is gone"
+
+
+@pytest.mark.parametrize("log", ["heard", "deleted"])
+def test_what_storage_did_to_a_job_is_not_counted(
+    site: Site,
+    layout: Layout,
+    journal: Journal,
+    scheduler: PoolInProcess,
+    open_batch: OpenBatch,
+    drop: Drop,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    log: str,
+) -> None:
+    """Jobs that end for the storage's trouble are submitted again, more often than attempts are had, with an alarm."""
+    real, left = pipeline.score_chunk, [7]
+
+    def score_chunk(plan: BatchPlan, chunk: int, **options: Any) -> Outcome:
+        if chunk == 2 and left[0]:
+            left[0] -= 1
+            raise OSError(errno.EIO, "Input/output error", plan.parts)
+        return real(plan, chunk, **options)
+
+    monkeypatch.setattr(pipeline, "score_chunk", score_chunk)
+    drop(NAME)
+    batch = open_batch()
+    moment = itertools.count(0.0, RECONCILE_SECONDS)
+    steps = Steps(site, journal, lambda: nullcontext(scheduler), lambda: next(moment))
+    while batch.state not in FINAL:
+        batch = steps.take(batch)
+        if batch.state is State.RUNNING and log == "deleted":
+            (Path(site.state) / "events" / f"{ID}.log").unlink(missing_ok=True)
+    assert (batch.state, batch.setbacks, batch.tries) == (State.DONE, 7, 1)
+    assert scheduler.runs == {chunk: 8 if chunk == 2 else 1 for chunk in range(batch.chunks)}
+    assert caplog.text.count("chunk 2: Chunk 2 failed on") == 7
+    assert caplog.text.count("Input/output error") == 7
+    assert (layout.outbox / "Mai crédits.predictions.csv").read_bytes().count(b"\n") == 121
+
+
+def test_a_model_that_is_gone_is_no_trouble_of_the_storage(
+    site: Site, layout: Layout, journal: Journal, scheduler: PoolInProcess, open_batch: OpenBatch, drop: Drop
+) -> None:
+    """What waiting does not mend fails the file after its attempts, with the way out."""
+    drop(NAME)
+    batch = open_batch()
+    steps = Steps(site, journal, lambda: nullcontext(scheduler))
+    while batch.state is not State.PLANNED:
+        batch = steps.take(batch)
+    assert batch.model is not None
+    shutil.rmtree(layout.models / "versions" / batch.model.version)
+    batch = go_on(site, journal, scheduler)
+    assert (batch.state, batch.setbacks) == (State.FAILED, 0)
+    assert "in 3 attempts" in batch.reason
 
 
 class HalfMaterialized(PoolInProcess):

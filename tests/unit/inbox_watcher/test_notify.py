@@ -79,7 +79,7 @@ def test_a_loop_that_turns_feeds_the_watchdog(site: Site, heard: socket.socket, 
     with serve(site, tmp_path, 10**9) as daemon:
         assert heard.recv(100) == b"READY=1"
         moments = []
-        for _ in range(8):
+        for _ in range(5):
             assert heard.recv(100) == b"WATCHDOG=1"
             moments.append(time.monotonic())
         daemon.send_signal(signal.SIGTERM)
@@ -101,7 +101,7 @@ def test_a_loop_that_hangs_starves_the_watchdog(site: Site, heard: socket.socket
     with serve(site, tmp_path, 2) as daemon:
         assert heard.recv(100) == b"READY=1"
         assert heard.recv(100) == b"WATCHDOG=1"
-        assert beats_within(heard, 2.0) <= 1
+        assert beats_within(heard, 1.2) <= 1
         assert daemon.poll() is None
 
 
@@ -112,14 +112,14 @@ def test_heartbeat(heard: socket.socket, tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("WATCHDOG_USEC", "10000000")
     beating = Heartbeat(lambda: moment)
     assert beating.period == 5
-    heard.settimeout(0.05)
+    heard.settimeout(0)  # what was sent on this machine is there
     sent = []
     for second in range(20):
         moment = float(second)
         beating.beat()
         try:
             sent.append((second, heard.recv(100)))
-        except TimeoutError:
+        except BlockingIOError:
             continue
     assert sent == [(second, b"WATCHDOG=1") for second in (0, 5, 10, 15)]
     for name, value in (("WATCHDOG_PID", "1"), ("WATCHDOG_USEC", "0"), ("WATCHDOG_USEC", "soon")):
@@ -127,7 +127,7 @@ def test_heartbeat(heard: socket.socket, tmp_path: Path, monkeypatch: pytest.Mon
         assert Heartbeat().period == float("inf")
         monkeypatch.delenv(name)
     Heartbeat().beat()
-    with pytest.raises(TimeoutError):
+    with pytest.raises(BlockingIOError):
         heard.recv(100)
 
 

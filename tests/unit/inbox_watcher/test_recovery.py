@@ -11,7 +11,16 @@ from inbox_watcher.config import Site
 from inbox_watcher.journal import Journal
 from inbox_watcher.layout import Layout
 from inbox_watcher.steps import Steps
-from tests.unit.inbox_watcher.batch_steps import ID, NAME, Drop, DyingJournal, KilledError, OpenBatch, go_on, outcome_of
+from tests.unit.inbox_watcher.batch_steps import (
+    ID,
+    NAME,
+    Drop,
+    OpenBatch,
+    check_entries,
+    go_on,
+    kill_and_go_on,
+    outcome_of,
+)
 from tests.unit.inbox_watcher.conftest import loans
 from tests.unit.inbox_watcher.pool_in_process import PoolInProcess
 
@@ -23,7 +32,7 @@ def wanted(site: Site, layout: Layout, journal_path: Path, open_batch: OpenBatch
     """Score the file in peace, once for all tests, and tell what came out; everything is put back."""
     if not _WANTED:
         journal = Journal(journal_path)
-        drop(NAME)
+        drop(NAME, rows=60)
         open_batch()
         go_on(site, journal, PoolInProcess())
         _WANTED.update(outcome_of(layout))
@@ -61,18 +70,9 @@ def test_a_kill_at_any_entry_changes_nothing(
     written: bool,
 ) -> None:
     """Killed between an act and its entry, or just after, the file is published once, the same, from one cluster."""
-    drop(NAME)
+    drop(NAME, rows=60)
     open_batch()
-    dying = DyingJournal(journal_path, entry, written=written)
-    with pytest.raises(KilledError):
-        go_on(site, dying, scheduler)
-    dying.close()
-    again = Journal(journal_path)
-    if again.open_batches():
-        assert go_on(site, again, scheduler).state is State.DONE
-    last = again.find(ID)
-    again.close()
-    assert last is not None
+    (last,) = kill_and_go_on(journal_path, entry, lambda journal: go_on(site, journal, scheduler), written=written)
     assert last.state is State.DONE
     assert outcome_of(layout) == wanted
     assert len(scheduler.submitted) == 1
@@ -85,9 +85,7 @@ def test_every_entry_of_a_batch_is_tried(
     """The test above kills at every entry that there is: one more would never be reached."""
     drop(NAME)
     open_batch()
-    journal = DyingJournal(journal_path, ENTRIES + 1, written=False)
-    assert go_on(site, journal, scheduler).state is State.DONE
-    journal.close()
+    check_entries(journal_path, ENTRIES, lambda journal: go_on(site, journal, scheduler))
 
 
 @pytest.mark.parametrize("written", [False, True], ids=["before", "after"])
@@ -106,16 +104,7 @@ def test_a_kill_while_a_file_is_refused_changes_nothing(
     """Killed anywhere on its way to failed/, a bad file ends there once, with its reason, its bytes unchanged."""
     content = drop("bad.csv", content=b"id,person_age\n1,30\n")
     open_batch("bad.csv")
-    dying = DyingJournal(journal_path, entry, written=written)
-    with pytest.raises(KilledError):
-        go_on(site, dying, scheduler)
-    dying.close()
-    again = Journal(journal_path)
-    if again.open_batches():
-        go_on(site, again, scheduler)
-    last = again.find(ID)
-    again.close()
-    assert last is not None
+    (last,) = kill_and_go_on(journal_path, entry, lambda journal: go_on(site, journal, scheduler), written=written)
     assert last.state is State.FAILED
     assert sorted(os.listdir(layout.failed)) == ["bad.csv", "bad.csv.error.txt"]
     assert (layout.failed / "bad.csv").read_bytes() == content
@@ -140,15 +129,8 @@ def test_a_kill_while_rejects_are_told_loses_none(
     lines = loans(40).splitlines(keepends=True)
     drop(NAME, content=lines[0] + b"broken\n" * 40)
     open_batch()
-    dying = DyingJournal(journal_path, entry, written=written)
-    with pytest.raises(KilledError):
-        go_on(site, dying, scheduler)
-    dying.close()
-    again = Journal(journal_path)
-    if again.open_batches():
-        assert go_on(site, again, scheduler).state is State.FAILED
-    assert not again.open_batches()
-    again.close()
+    (last,) = kill_and_go_on(journal_path, entry, lambda journal: go_on(site, journal, scheduler), written=written)
+    assert last.state is State.FAILED
     assert (layout.failed / "Mai crédits.rejects.csv").read_bytes().count(b"\n") == 41
 
 

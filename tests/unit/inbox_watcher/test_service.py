@@ -2,135 +2,23 @@
 
 import logging
 import os
-import threading
-import time
-from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 
-import msgspec
 import pytest
 
-from dag_specs.errors import SchedulerError
-from dag_specs.jobs import Scheduler
-from inbox_watcher import service
-from inbox_watcher.batch import Batch, State
+from inbox_watcher.batch import State
 from inbox_watcher.config import Site
-from inbox_watcher.journal import Journal
 from inbox_watcher.layout import Layout
-from inbox_watcher.service import Watcher
 from inbox_watcher.status import find_batch, read_batches
-from scoring.errors import LoansError, StorageError
+from scoring.errors import LoansError
 from scoring.receipt import read_receipt
 from scoring.registry import Pin, promote
 from tests.unit.inbox_watcher.conftest import loans, publish_copy
 from tests.unit.inbox_watcher.pool_in_process import PoolInProcess
-from tests.unit.inbox_watcher.waiting import SECONDS, wait_for
-from tests.unit.scoring.linear_model import publish_linear
-
-Drop = Callable[..., bytes]
-
-
-Run = Callable[..., "Running"]
-
-
-class Silence:
-    """A watcher of the inbox that never says anything."""
-
-    def __init__(self, *_: object) -> None:
-        """Watch nothing."""
-
-    def start(self) -> None:
-        """Start nothing."""
-
-    def stop(self) -> None:
-        """Stop nothing."""
-
-    def take_changed(self) -> bool:
-        """Notice nothing."""
-        return False
-
-    def take_moved_in(self) -> set[str]:
-        """Know nothing."""
-        return set()
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
-    """Look at running batches more often than a real daemon does; without hints, its listing alone must do."""
-    monkeypatch.setattr(service, "_TICK", 0.02)
-    if "with_hints" not in request.fixturenames:
-        monkeypatch.setattr(service, "Hints", Silence)
-
-
-@pytest.fixture
-def with_hints(site: Site) -> Site:
-    """Give a site whose inbox is hardly ever listed, so that only hints can make the daemon quick."""
-    return msgspec.structs.replace(site, inbox=msgspec.structs.replace(site.inbox, rescan_seconds=3600))
-
-
-class Running:
-    """A daemon that runs in a thread."""
-
-    def __init__(self, site: Site, layout: Layout, journal: Journal, connect: Callable[[], Scheduler]) -> None:
-        """Start it."""
-        self.layout, self.journal = layout, journal
-        self.watcher = Watcher(site, journal, connect)
-        self.fault: BaseException | None = None
-        self.thread = threading.Thread(target=self._run, name="daemon")
-        self.thread.start()
-
-    def _run(self) -> None:
-        try:
-            self.watcher.run()
-        except BaseException as error:  # noqa: BLE001 (told to the test below)
-            self.fault = error
-
-    def wait(self, happened: Callable[[], bool], what: str) -> None:
-        """Wait until something happened, while the daemon lives."""
-        wait_for(lambda: happened() or not self.thread.is_alive(), what)
-        if self.fault:
-            raise AssertionError(f"the daemon ended: {self.fault!r}") from self.fault
-        assert happened(), f"the daemon ended before {what}"
-
-    def wait_until_all_done(self, count: int) -> list[Batch]:
-        """Wait until `count` batches came to their end, and give them, oldest first."""
-        self.wait(
-            lambda: len(self.journal.latest(count + 1)) >= count and not self.journal.open_batches(),
-            f"the end of {count} batch(es)",
-        )
-        return sorted(self.journal.latest(count + 1), key=lambda batch: batch.created + batch.output)
-
-    def wait_for_outbox(self, name: str) -> Path:
-        """Wait until a file is in the outbox."""
-        path = self.layout.outbox / name
-        self.wait(path.exists, f"the publication of {name}")
-        return path
-
-    def stop(self) -> None:
-        """End it as SIGTERM does."""
-        self.watcher.stop()
-        self.thread.join(SECONDS)
-        assert not self.thread.is_alive(), "the daemon did not end"
-
-
-@pytest.fixture
-def run(site: Site, layout: Layout, journal_path: Path) -> Iterator[Run]:
-    """Give a function that starts a daemon on the site; all of them end with the test."""
-    started: list[Running] = []
-
-    def start(
-        pool: PoolInProcess | None = None, *, on: Site = site, connect: Callable[[], Scheduler] | None = None
-    ) -> Running:
-        scheduler = pool or PoolInProcess()
-        running = Running(on, layout, Journal(journal_path), connect or (lambda: scheduler))
-        started.append(running)
-        return running
-
-    yield start
-    for running in started:
-        running.stop()
-        running.journal.close()
+from tests.unit.inbox_watcher.running_daemon import Drop, Run
+from tests.unit.inbox_watcher.running_daemon import quick as quick  # noqa: PLC0414 - a fixture is found by its name here
+from tests.unit.inbox_watcher.running_daemon import run as run  # noqa: PLC0414
+from tests.unit.inbox_watcher.running_daemon import with_hints as with_hints  # noqa: PLC0414
 
 
 def versions_in(predictions: Path) -> set[str]:
@@ -215,21 +103,6 @@ def test_a_result_of_an_earlier_life_is_kept(run: Run, drop: Drop, layout: Layou
     assert (layout.outbox / "loans.predictions.csv").read_text() == "precious"
 
 
-def test_without_a_model_files_wait(run: Run, drop: Drop, layout: Layout, caplog: pytest.LogCaptureFixture) -> None:
-    """While no model is in production a file stays in the inbox untouched; it is scored as soon as one is."""
-    caplog.set_level(logging.WARNING)
-    daemon = run()
-    content = drop("loans.csv", rows=10)
-    daemon.wait(lambda: "no model is in production" in caplog.text, "a word on the missing model")
-    wait_for(lambda: daemon.watcher._listed > 0, "a listing")
-    listed = daemon.watcher._listed
-    daemon.wait(lambda: daemon.watcher._listed > listed, "another listing")
-    assert (layout.inbox / "loans.csv").read_bytes() == content
-    assert daemon.journal.latest(1) == []
-    publish_linear(layout.models)
-    daemon.wait_for_outbox("loans.predictions.csv")
-
-
 def test_a_promotion_does_not_touch_a_running_batch(run: Run, drop: Drop, layout: Layout, pin: Pin) -> None:
     """A batch is scored to its end by the version that it was claimed with; the next one by the new version."""
     pool = PoolInProcess(lazy=True)
@@ -263,70 +136,6 @@ def test_a_restart_goes_on_with_what_runs(run: Run, drop: Drop) -> None:
     (batch,) = second.wait_until_all_done(1)
     assert len(predictions.read_text().splitlines()) == 121
     assert (batch.state, batch.attempt, pool.submitted) == (State.DONE, 1, [1])
-
-
-@pytest.mark.usefixtures("pin")
-def test_a_stop_waits_for_nothing_that_hangs(
-    run: Run, drop: Drop, monkeypatch: pytest.MonkeyPatch, layout: Layout
-) -> None:
-    """A step that hangs on storage is left behind after a short grace; its batch is gone on with at the next start."""
-    monkeypatch.setattr(service, "_GRACE", 0.2)
-    at_last = threading.Event()
-    hanging = threading.Event()
-    pool = PoolInProcess()
-
-    def hang() -> Scheduler:
-        hanging.set()
-        at_last.wait(SECONDS)
-        raise SchedulerError("This process is long gone.", "")
-
-    daemon = run(connect=hang)
-    drop("loans.csv", rows=10)
-    daemon.wait(hanging.is_set, "the hanging step")
-    begun = time.monotonic()
-    daemon.stop()
-    assert time.monotonic() - begun < 2
-    assert [batch.state for batch in daemon.journal.open_batches()] == [State.PLANNED]
-    again = run(pool)
-    again.wait_for_outbox("loans.predictions.csv")
-    at_last.set()
-    assert len(pool.submitted) == 1
-    assert len(list(layout.outbox.iterdir())) == 3
-
-
-@pytest.mark.usefixtures("pin")
-def test_a_pool_that_cannot_be_reached_is_waited_for(
-    run: Run, drop: Drop, caplog: pytest.LogCaptureFixture, layout: Layout
-) -> None:
-    """While the pool cannot be reached the daemon says so, goes on listening, and submits when the pool is back."""
-    pool = PoolInProcess()
-    troubles = [SchedulerError("No HTCondor scheduler was found.", "Check that it runs.")]
-
-    def connect() -> Scheduler:
-        if troubles:
-            raise troubles.pop(0)
-        return pool
-
-    daemon = run(connect=connect)
-    drop("loans.csv", rows=10)
-    daemon.wait(lambda: "No HTCondor scheduler was found" in caplog.text, "a word on the pool")
-    drop("bad.csv", content=b"id\n1\n")
-    daemon.wait((layout.failed / "bad.csv").exists, "the refusal of another file")
-    daemon.wait_for_outbox("loans.predictions.csv")
-    assert pool.submitted == [1]
-
-
-@pytest.mark.usefixtures("pin")
-def test_lost_answer_does_not_submit_twice(run: Run, drop: Drop) -> None:
-    """When HTCondor took a cluster but its answer was lost, the cluster is found again, not submitted again."""
-    pool = PoolInProcess(lazy=True)
-    pool.lose_answers = 1
-    daemon = run(pool)
-    drop("loans.csv", rows=120)
-    daemon.wait(lambda: any(batch.state is State.RUNNING for batch in daemon.journal.open_batches()), "the jobs")
-    pool.run_all()
-    daemon.wait_for_outbox("loans.predictions.csv")
-    assert pool.submitted == [1]
 
 
 @pytest.mark.usefixtures("pin")
@@ -384,57 +193,6 @@ def test_what_is_no_csv_is_left_alone(run: Run, drop: Drop, layout: Layout, capl
 
 
 @pytest.mark.usefixtures("pin")
-def test_trouble_with_the_journal_does_not_end_the_daemon(
-    run: Run, drop: Drop, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A full disk under the journal is waited out: the file stays in the inbox until it can be taken down."""
-    troubles = [1, 1]
-    record = Journal.record
-
-    def refuse(journal: Journal, batch: Batch) -> Batch:
-        if troubles:
-            troubles.pop()
-            raise StorageError("The journal cannot be written: database or disk is full.", "Check the disk of `state`.")
-        return record(journal, batch)
-
-    monkeypatch.setattr(Journal, "record", refuse)
-    daemon = run()
-    drop("loans.csv", rows=10)
-    daemon.wait_for_outbox("loans.predictions.csv")
-
-
-@pytest.mark.usefixtures("pin")
-def test_an_inbox_that_cannot_be_listed_is_waited_for(
-    run: Run, drop: Drop, layout: Layout, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Each time that the storage is gone the daemon says so, once, and goes on when it is back."""
-
-    def told(times: int) -> bool:
-        return caplog.text.count("cannot be listed") == times
-
-    daemon = run()
-    for outage in (1, 2):
-        away = layout.inbox.rename(layout.root / "away")
-        daemon.wait(partial(told, outage), "a word on the storage")
-        away.rename(layout.inbox)
-        drop(f"{outage}.csv", rows=10)
-        daemon.wait_for_outbox(f"{outage}.predictions.csv")
-
-
-def test_an_unreadable_promotion_is_waited_for(
-    run: Run, drop: Drop, layout: Layout, pin: Pin, caplog: pytest.LogCaptureFixture
-) -> None:
-    """When it cannot be told which model is in production, files wait until it can."""
-    (layout.models / "production").write_text("{")
-    daemon = run()
-    drop("loans.csv", rows=10)
-    daemon.wait(lambda: "does not tell which model is in production" in caplog.text, "a word on the model")
-    assert (layout.inbox / "loans.csv").exists()
-    promote(layout.models, pin, by="test", why="test")
-    daemon.wait_for_outbox("loans.predictions.csv")
-
-
-@pytest.mark.usefixtures("pin")
 def test_nothing_of_a_loan_is_logged(run: Run, drop: Drop, caplog: pytest.LogCaptureFixture, layout: Layout) -> None:
     """Neither the log nor the journal nor what jobs print holds a cell of a loan, good or broken."""
     caplog.set_level(logging.DEBUG)
@@ -469,3 +227,20 @@ def test_status_tells_what_the_daemon_does(run: Run, drop: Drop, site: Site) -> 
     assert wanted.scored == 3
     with pytest.raises(LoansError, match="There is no batch 'nothing'"):
         find_batch(site, "nothing")
+
+
+@pytest.mark.usefixtures("pin")
+def test_a_twin_on_its_way_is_no_trouble(run: Run, drop: Drop, caplog: pytest.LogCaptureFixture) -> None:
+    """A file that is sent again while it is being scored waits for the results, and nothing is said to be wrong."""
+    caplog.set_level(logging.INFO)
+    pool = PoolInProcess(lazy=True)
+    daemon = run(pool)
+    drop("loans.csv", rows=10)
+    daemon.wait(lambda: bool(pool.submitted), "the submission")
+    drop("loans.csv", rows=10)
+    daemon.wait(lambda: "on its way as batch" in caplog.text, "a word on the twin")
+    pool.waits = False
+    pool.run_all()
+    daemon.wait_until_all_done(2)
+    assert pool.submitted == [1]
+    assert not [record for record in caplog.records if record.levelno > logging.INFO]

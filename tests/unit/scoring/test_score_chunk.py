@@ -1,5 +1,6 @@
 """The program that a job runs: a part and exit code 0, or one line on stderr that holds nothing of a loan."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -10,9 +11,10 @@ import pytest
 
 from scoring.batch_plan import BatchPlan
 from scoring.chunk_list import FORMAT, ChunkList, ListedChunk
+from scoring.errors import TRANSIENT
 from scoring.model import Model, open_model
 from scoring.part import name_part, read_outcome
-from scoring.score_chunk import main
+from scoring.score_chunk import EXIT_STORAGE, main
 from tests.unit.scoring.conftest import PlanRun, Registry, Run
 from tests.unit.scoring.csv_bodies import HEADER
 
@@ -42,11 +44,11 @@ def run_program(*arguments: str, **environment: str) -> "subprocess.CompletedPro
     )
 
 
-def fails_with_one_line(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+def fails_with_one_line(arguments: list[str], capsys: pytest.CaptureFixture[str], code: int = 1) -> str:
     """Run the program in this process and give its one line; the umask that it sets is put back."""
     before = os.umask(0o022)
     try:
-        assert main(arguments) == 1
+        assert main([*arguments, "--patience", "0"]) == code
     finally:
         os.umask(before)
     told = capsys.readouterr()
@@ -150,7 +152,8 @@ def test_foreign_errors_are_not_quoted(
 
     monkeypatch.setattr("scoring.values.pl.read_csv", fail)
     run = plan_run(every_rule, FIRST_LINE + ROWS)
-    told = fails_with_one_line(["--plan", str(write_plan(run)), "--chunk", "0"], capsys)
+    code = EXIT_STORAGE if isinstance(error, OSError) and error.errno == errno.ENOSPC else 1
+    told = fails_with_one_line(["--plan", str(write_plan(run)), "--chunk", "0"], capsys, code)
     assert "cell" not in told
 
 
@@ -250,3 +253,77 @@ def test_a_list_that_does_not_read_is_told(tmp_path: Path, capsys: pytest.Captur
         with pytest.raises(SystemExit) as stopped:
             main(arguments)
         assert stopped.value.code == 2
+
+
+class Refusal:
+    """A storage that refuses the next calls, and a clock that nobody waits for."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, number: int, times: int) -> None:
+        """Refuse reading `times` times with `number`."""
+        self.left, self.number = times, number
+        self.slept: list[float] = []
+        real = Path.read_bytes
+
+        def read_bytes(path: Path) -> bytes:
+            if path.name == "plan.json" and self.left:
+                self.left -= 1
+                raise OSError(self.number, os.strerror(self.number), str(path))
+            return real(path)
+
+        monkeypatch.setattr(Path, "read_bytes", read_bytes)
+        monkeypatch.setattr("scoring.score_chunk.time.sleep", self.slept.append)
+
+
+@pytest.mark.parametrize("number", sorted(TRANSIENT))
+def test_trouble_of_the_storage_is_waited_out_and_told_by_its_code(
+    every_rule: Registry,
+    plan_run: PlanRun,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+) -> None:
+    """Seven trials within a minute; then exit code 75. Where the storage is well again before, the part is there."""
+    run = plan_run(every_rule, FIRST_LINE + ROWS)
+    arguments = ["--plan", str(write_plan(run)), "--chunk", "0"]
+    storage = Refusal(monkeypatch, number, 1000)
+    mask = os.umask(0o022)
+    try:
+        assert main(arguments) == EXIT_STORAGE == 75
+        assert storage.slept == [1, 2, 4, 8, 16, 29]
+        assert os.strerror(number) in capsys.readouterr().err
+        storage.left = 3
+        assert main(arguments) == 0
+    finally:
+        os.umask(mask)
+    assert run.publish().scored == 20
+
+
+def test_a_list_that_storage_stops_says_nothing_of_its_chunks(
+    every_rule: Registry, plan_run: PlanRun, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its patience is spent once, not for each chunk; a chunk that storage kept off has no words that would count."""
+    run = plan_run(every_rule, FIRST_LINE + ROWS, 2)
+    path, words = list_chunks(run, 0, 7, 1)
+    storage = Refusal(monkeypatch, errno.ESTALE, 1000)
+    mask = os.umask(0o022)
+    try:
+        assert main(["--list", str(path)]) == EXIT_STORAGE
+        assert sum(storage.slept) == 60
+        assert "3 chunk(s) of the list met trouble of the storage" in capsys.readouterr().err
+        assert not list(words.glob("*.err"))
+        storage.left = 7  # as many trials as the first chunk has: the others are scored, or fail by themselves
+        assert main(["--list", str(path)]) == EXIT_STORAGE
+    finally:
+        os.umask(mask)
+    assert [file.name for file in words.glob("*.err")] == ["7.err"]
+    assert [file.name for file in Path(run.batch.parts).glob("*.outcome.json")] == ["000001.outcome.json"]
+
+
+def test_what_it_prints_to_may_be_in_trouble_too(every_rule: Registry, plan_run: PlanRun) -> None:
+    """As a process whose stderr takes nothing, it still ends with the code that says what happened."""
+    run = plan_run(every_rule, FIRST_LINE + ROWS)
+    plan = write_plan(run)
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "scoring.score_chunk", "--plan", str(plan), "--chunk", "7"]
+        done = subprocess.run(command, cwd=REPOSITORY, stderr=full, timeout=120, check=False)
+    assert done.returncode == 1

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from scoring import unpack
 from scoring.atomic import written_atomically
 from scoring.errors import FileRefusedError
-from scoring.unpack import unpack_gzip
+from scoring.plain_file import open_plain
+from scoring.unpack import is_packed_cut, unpack_gzip
 
 ROOMY = 1 << 30
 
@@ -34,6 +35,14 @@ def refuse(folder: Path, packed: bytes, max_bytes: int = ROOMY) -> str:
     assert os.listdir(folder) == ["loans.csv.gz"]
     assert refused.value.way_out
     return refused.value.code
+
+
+def looks_cut(folder: Path, packed: bytes, max_bytes: int = ROOMY) -> bool:
+    """Write a file and look whether its end is missing."""
+    path = folder / "loans.csv.gz"
+    path.write_bytes(packed)
+    with open_plain(path) as file:
+        return is_packed_cut(file, max_bytes)
 
 
 @given(
@@ -63,13 +72,14 @@ def test_every_cut_is_refused(tmp_path: Path) -> None:
     """A gzip file that lacks any number of bytes at its end is refused, an empty one too."""
     packed = gzip.compress(b"id,amount\n1,2\n" * 5)
     for length in range(len(packed)):
-        assert refuse(tmp_path, packed[:length]) in {"gzip_cut", "gzip_damaged"}
+        assert refuse(tmp_path, packed[:length]) == "truncated"
+        assert looks_cut(tmp_path, packed[:length])
 
 
 def test_cut_second_member_is_refused(tmp_path: Path) -> None:
     """A whole member does not make up for a second one that is cut."""
     packed = gzip.compress(b"id,amount\n1,2\n")
-    assert refuse(tmp_path, packed + packed[:-3]) == "gzip_cut"
+    assert refuse(tmp_path, packed + packed[:-3]) == "truncated"
 
 
 def test_damage_is_refused(tmp_path: Path) -> None:
@@ -78,7 +88,7 @@ def test_damage_is_refused(tmp_path: Path) -> None:
     for place in (100, 300, len(packed) - 6):
         damaged = bytearray(packed)
         damaged[place] ^= 1
-        assert refuse(tmp_path, bytes(damaged)) in {"gzip_damaged", "gzip_cut"}
+        assert refuse(tmp_path, bytes(damaged)) in {"gzip_damaged", "truncated"}
     assert refuse(tmp_path, b"id,amount\n1,2\n") == "gzip_damaged"
     assert refuse(tmp_path, packed + b"more") == "gzip_damaged"
 
@@ -122,3 +132,21 @@ def test_ratio_does_not_matter_for_small_files(tmp_path: Path) -> None:
     """A small file may pack as well as it likes."""
     content = b"id,amount\n" + b"1,2\n" * 1_000_000
     assert unpack_content(tmp_path, gzip.compress(content)) == content
+
+
+def test_what_is_refused_anyway_is_not_cut(tmp_path: Path) -> None:
+    """A whole file, one that is damaged, none at all and one that is too large are not waited for."""
+    packed = gzip.compress(os.urandom(500))
+    assert not looks_cut(tmp_path, packed)
+    assert not looks_cut(tmp_path, packed + bytes(100))
+    assert not looks_cut(tmp_path, packed + packed)
+    assert not looks_cut(tmp_path, b"id,amount\n1,2\n")
+    assert not looks_cut(tmp_path, packed + b"more")
+    assert not looks_cut(tmp_path, gzip.compress(bytes(5_000))[:-1], 4_000)
+
+
+def test_reserved_space_is_a_cut_file(tmp_path: Path) -> None:
+    """A copy that has reserved its space and not yet written all of it is one that more may come for."""
+    packed = gzip.compress(os.urandom(5_000))
+    assert looks_cut(tmp_path, packed[:2_000] + bytes(len(packed) - 2_000))
+    assert looks_cut(tmp_path, bytes(len(packed)))

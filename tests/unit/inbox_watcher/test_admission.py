@@ -1,0 +1,126 @@
+"""From files in the inbox to batches: packed files that are cut, sidecars of nobody, a file that is sent twice."""
+
+import gzip
+import logging
+import os
+from collections.abc import Callable
+from contextlib import nullcontext
+
+import msgspec
+import pytest
+
+from inbox_watcher import admission
+from inbox_watcher.admission import Admission
+from inbox_watcher.arrivals import APART
+from inbox_watcher.batch import Batch, State
+from inbox_watcher.config import Inbox, Site
+from inbox_watcher.journal import Journal
+from inbox_watcher.layout import Layout
+from inbox_watcher.steps import Steps
+from tests.unit.inbox_watcher.conftest import loans
+from tests.unit.inbox_watcher.pool_in_process import PoolInProcess
+from tests.unit.inbox_watcher.waiting import wait_for
+
+Drop = Callable[..., bytes]
+
+pytestmark = pytest.mark.usefixtures("pin")
+
+
+@pytest.fixture
+def moment(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Give the time (seconds) that the inbox is listed at, for the test to wind."""
+    now = [1000.0]
+    monkeypatch.setattr("inbox_watcher.admission.time.monotonic", lambda: now[0])
+    return now
+
+
+@pytest.fixture
+def admit(site: Site, journal: Journal, moment: list[float]) -> Callable[..., list[Batch]]:
+    """Give a function that lets time pass and lists the inbox, as often as it takes to have looked at every file."""
+    patient = msgspec.structs.replace(site, inbox=Inbox(settle_seconds=1, truncated_seconds=60))
+    desk = Admission(patient, journal)
+
+    def admit(seconds: float) -> list[Batch]:
+        moment[0] += seconds
+        batches = desk.admit((), ())
+        wait_for(lambda: all(look.done() for _, look in desk._packed._looks.values()), "the look")
+        moment[0] += APART
+        return batches + desk.admit((), ())
+
+    return admit
+
+
+def test_a_packed_file_that_is_cut_is_waited_for(
+    admit: Callable[..., list[Batch]], drop: Drop, layout: Layout, site: Site, journal: Journal
+) -> None:
+    """A .csv.gz whose stream has not ended is not claimed for as long as a cut CSV; then it is refused as truncated."""
+    packed = gzip.compress(loans(20))
+    drop("slow.csv.gz", content=packed[:-5])
+    drop("whole.csv.gz", content=packed)
+    drop("damaged.csv.gz", content=b"no gzip")
+    assert admit(0) == []
+    assert {batch.name for batch in admit(2)} == {b"whole.csv.gz", b"damaged.csv.gz"}
+    for name in ("whole", "damaged"):
+        (layout.inbox / f"{name}.csv.gz").unlink()
+    assert admit(50) == []
+    with (layout.inbox / "slow.csv.gz").open("ab") as file:
+        file.write(packed[-5:-2])
+    assert admit(0) == admit(2) == admit(50) == []
+    (batch,) = admit(10)
+    steps = Steps(site, journal, lambda: nullcontext(PoolInProcess()))
+    while batch.state is not State.FAILED:
+        batch = steps.take(batch)
+    assert "ends too early" in batch.reason
+    assert "[truncated]" in batch.reason
+
+
+def test_a_packed_file_whose_end_comes_is_taken(admit: Callable[..., list[Batch]], drop: Drop, layout: Layout) -> None:
+    """As soon as its stream ends it counts as complete, as any other file."""
+    packed = gzip.compress(loans(20))
+    drop("slow.csv.gz", content=packed[:100])
+    assert admit(0) == admit(2) == []
+    with (layout.inbox / "slow.csv.gz").open("ab") as file:
+        file.write(packed[100:])
+    assert admit(0) == []
+    assert [batch.name for batch in admit(2)] == [b"slow.csv.gz"]
+
+
+def test_a_sidecar_of_nobody_is_told_and_goes_after_a_day(
+    admit: Callable[..., list[Batch]],
+    layout: Layout,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A .done without a file is told once, stays while its file may come, and does not stay for ever."""
+    sidecar = layout.inbox / "never.csv.done"
+    sidecar.write_text("")
+    caplog.set_level(logging.INFO)
+    for _ in range(3):
+        admit(60)
+    assert sidecar.exists()
+    assert caplog.text.count("belongs to no file; it is removed after a day") == 1
+    monkeypatch.setattr(admission, "_ORPHAN_SECONDS", -1.0)
+    admit(60)
+    assert not sidecar.exists()
+    assert caplog.text.count("was removed from the inbox") == 1
+
+
+def test_a_sidecar_that_comes_after_its_file_is_put_beside_it(
+    admit: Callable[..., list[Batch]], drop: Drop, layout: Layout
+) -> None:
+    """A .done that comes when its file was claimed goes into the file's folder; a second one does not stay either."""
+    drop("loans.csv", rows=5)
+    admit(0)
+    (batch,) = admit(2)
+    folder = layout.batch(batch.id)
+    folder.root.mkdir()
+    os.rename(layout.inbox / "loans.csv", folder.input)
+    sidecar = layout.inbox / "loans.csv.done"
+    sidecar.write_text("first")
+    admit(2)
+    assert not sidecar.exists()
+    assert folder.sidecar.read_text() == "first"
+    sidecar.write_text("second")
+    admit(2)
+    assert folder.sidecar.read_text() == "first"
+    assert sidecar.exists()
