@@ -12,7 +12,7 @@ pipeline, so that they end up inside the exported graph. What keeps the graph eq
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -40,6 +40,8 @@ class Candidate:
     """(contract, parameters, seed) → an unfitted pipeline with the steps `encode` and `model`."""
     parameters: Parameters
     """What the builder takes, by name."""
+    grid: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    """Values that are tried of the parameters that vary, by name."""
 
 
 def build_logistic(contract: Contract, parameters: Parameters, seed: int) -> "Pipeline":
