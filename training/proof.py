@@ -11,6 +11,7 @@ from scoring.errors import ProofError
 from scoring.model import Graph
 from training.candidates import feature_positions
 from training.findings import Proof
+from training.learnt import LearntPipeline
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
@@ -30,19 +31,32 @@ NEIGHBOURS: Final = 3
 Matrix = NDArray[np.float32]
 
 
-def prove_equal(pipeline: "Pipeline", graph: Graph, contract: Contract, features: Matrix) -> Proof:
+def prove_equal(
+    pipeline: "Pipeline | LearntPipeline",
+    graph: Graph,
+    contract: Contract,
+    features: Matrix,
+    threshold: float | None = None,
+) -> Proof:
     """Compare scikit-learn and graph on `features`, (loans, features), and on rows built from them.
 
-    Raises ProofError when they differ anywhere by more than TOLERANCE, or when either gives no probability.
+    Raises ProofError when they differ anywhere by more than TOLERANCE, when either gives no probability, or when a
+    held-out loan is called a default (from `threshold` on) by one of them alone.
     """
     steps = build_threshold_rows(pipeline, contract, features)
     built = np.concatenate([build_rows(contract, features), steps])
-    largest = _largest_difference(pipeline, graph, features, "held-out loans")
+    largest = _largest_difference(pipeline, graph, features, "held-out loans", threshold)
     largest_built = _largest_difference(pipeline, graph, built, "built rows")
     return Proof(len(features), len(built), len(steps) // NEIGHBOURS, largest, largest_built)
 
 
-def _largest_difference(pipeline: "Pipeline", graph: Graph, features: Matrix, where: str) -> float:
+def _largest_difference(
+    pipeline: "Pipeline | LearntPipeline",
+    graph: Graph,
+    features: Matrix,
+    where: str,
+    threshold: float | None = None,
+) -> float:
     if not len(features):
         return 0.0
     # scikit-learn adds the numbers up to see whether all are finite, which extremes overflow.
@@ -58,6 +72,9 @@ def _largest_difference(pipeline: "Pipeline", graph: Graph, features: Matrix, wh
             f"(by up to {np.nanmax(difference, initial=0):.2g}, accepted {TOLERANCE:g}).",
             "The candidate is not published. Check the versions of scikit-learn, skl2onnx and onnxruntime.",
         )
+    flipped = 0 if threshold is None else np.count_nonzero((expected >= threshold) != (given >= threshold))
+    if flipped:
+        raise ProofError(f"The exported model decides otherwise than the trained one on {flipped} {where}.")
     return float(difference.max())
 
 
@@ -85,7 +102,7 @@ def build_rows(contract: Contract, features: Matrix) -> Matrix:
     return np.concatenate([*built, everywhere])
 
 
-def build_threshold_rows(pipeline: "Pipeline", contract: Contract, features: Matrix) -> Matrix:
+def build_threshold_rows(pipeline: "Pipeline | LearntPipeline", contract: Contract, features: Matrix) -> Matrix:
     """Build, for each threshold of the pipeline, loans that reach it with the float32 numbers just around it."""
     built = []
     for position, threshold, base in find_thresholds(pipeline, contract, features):
@@ -98,8 +115,14 @@ def build_threshold_rows(pipeline: "Pipeline", contract: Contract, features: Mat
     return np.array(built, np.float32).reshape(-1, features.shape[1])
 
 
-def find_thresholds(pipeline: "Pipeline", contract: Contract, features: Matrix) -> Iterator[tuple[int, float, int]]:
+def find_thresholds(
+    pipeline: "Pipeline | LearntPipeline", contract: Contract, features: Matrix
+) -> Iterator[tuple[int, float, int]]:
     """Give (position of the feature, threshold, position of a loan that reaches it) for every numeric threshold."""
+    if isinstance(pipeline, LearntPipeline):
+        for member in pipeline.members:
+            yield from find_thresholds(member, contract, features)
+        return
     numeric, _ = feature_positions(contract)
     if not numeric:
         return
