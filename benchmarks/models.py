@@ -17,8 +17,9 @@ from scoring.chunks import plan_chunks
 from scoring.contract import REFERENCE, Contract, load_contract
 from scoring.golden import seal_golden
 from scoring.model import Graph
+from scoring.production import promote
 from scoring.reader import read_loans
-from scoring.registry import GOLDEN, MODEL, promote, publish_version
+from scoring.registry import GOLDEN, MODEL, publish_version
 from scoring.source import open_source
 from training.candidates import feature_positions
 from training.export import export_graph

@@ -34,7 +34,8 @@ def score(
     from inbox_watcher.config import load_site
     from inbox_watcher.layout import Layout
     from scoring.errors import ModelError
-    from scoring.registry import read_manifest, read_promotion
+    from scoring.production import read_promotion
+    from scoring.registry import read_manifest
     from scoring.score_file import name_results, score_file
 
     loaded = load_site(site)

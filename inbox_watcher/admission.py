@@ -16,7 +16,8 @@ from inbox_watcher.layout import LONGEST_NAME, SIDECAR, Layout, output_stem, rev
 from scoring.atomic import stands
 from scoring.errors import ModelError, StorageError
 from scoring.plain_file import open_plain
-from scoring.registry import Pin, now, read_manifest, read_promotion
+from scoring.production import read_promotion
+from scoring.registry import Pin, now, read_manifest
 from scoring.tail import is_cut
 
 if TYPE_CHECKING:

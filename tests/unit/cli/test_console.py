@@ -41,13 +41,15 @@ DESIGN = {
     ("models", "list"),
     ("models", "show"),
     ("models", "promote"),
+    ("models", "rollback"),
+    ("models", "log"),
     ("models", "verify"),
     ("watch",),
     ("score",),
     ("status",),
 }
 """The commands that the product has to have by now."""
-PLANNED = {("contract", "infer"), ("models", "rollback"), ("why",), ("verify",), ("replay",), ("doctor",)}
+PLANNED = {("contract", "infer"), ("why",), ("verify",), ("replay",), ("doctor",)}
 """Those that come with later features: they work or are absent."""
 
 

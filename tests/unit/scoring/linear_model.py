@@ -10,7 +10,8 @@ from onnx import TensorProto, helper, numpy_helper
 from scoring.contract import REFERENCE, Contract, load_contract
 from scoring.golden import seal_golden
 from scoring.model import INPUT, OUTPUT, Graph
-from scoring.registry import GOLDEN, MODEL, Pin, promote, publish_version
+from scoring.production import promote
+from scoring.registry import GOLDEN, MODEL, Pin, publish_version
 
 VERSION = "20260101-000000-linear"
 
