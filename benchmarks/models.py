@@ -18,8 +18,9 @@ from scoring.contract import REFERENCE, Contract, load_contract
 from scoring.golden import seal_golden
 from scoring.model import Graph
 from scoring.policy import Band, Policy
+from scoring.production import promote
 from scoring.reader import read_loans
-from scoring.registry import GOLDEN, MODEL, promote, publish_version
+from scoring.registry import GOLDEN, MODEL, publish_version
 from scoring.source import open_source
 from training.candidates import feature_positions
 from training.export import export_graph

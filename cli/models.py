@@ -1,32 +1,37 @@
 """`loans models`: the registry."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.output import DEFAULT_SITE, JsonOption, SiteOption, console, print_json, say
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from scoring.registry import Manifest
+
 app = typer.Typer(help="The model registry.", no_args_is_help=True)
 
 VersionArgument = Annotated[str, typer.Argument(help="A model version, as `loans models list` shows it.")]
+WhyOption = Annotated[str, typer.Option(help="The reason, for whoever asks later.")]
 
 
 @app.command("list")
 def list_models(site: SiteOption = DEFAULT_SITE, json: JsonOption = False) -> None:
-    """List the published versions, oldest first, and which is in production."""
-    from pathlib import Path
-
+    """List the published versions, oldest first, with their figures; the champion is in production."""
     from rich.box import SIMPLE
     from rich.table import Column, Table
 
-    from inbox_watcher.config import load_site
-    from inbox_watcher.layout import Layout
+    from cli.model_tables import format_figure
     from scoring.errors import ModelError
-    from scoring.registry import list_versions, read_manifest, read_promotion
+    from scoring.production import read_log, read_promotion
+    from scoring.registry import list_versions, read_manifest
 
-    models = Layout(Path(load_site(site).root)).models
+    models = _registry(site)
     promotion = read_promotion(models)
     current = promotion.pin.version if promotion else None
+    former = {entry.to.version for entry in read_log(models).entries}
     manifests, broken = [], {}
     for version in list_versions(models):
         try:
@@ -36,15 +41,18 @@ def list_models(site: SiteOption = DEFAULT_SITE, json: JsonOption = False) -> No
     if json:
         print_json({"production": current, "versions": manifests, "broken": broken})
         raise typer.Exit(1 if broken else 0)
-    table = Table(Column("version", no_wrap=True), "candidate", "published", "AUC", "in production", box=SIMPLE)
+    columns = ("candidate", "published", "AUC", "F1", "ECE", "rows/s", "state")
+    table = Table(Column("version", no_wrap=True), *columns, box=SIMPLE)
     for manifest in manifests:
-        auc = manifest.metrics.get(manifest.candidate, {}).get("auc")
+        figures = manifest.metrics.get(manifest.candidate, {})
+        shown = [format_figure(name, figures.get(name)) for name in ("auc", "f1", "ece", "rows_per_second")]
+        state = "challenger" if manifest.version not in former else "champion once"
         table.add_row(
             manifest.version,
             manifest.candidate,
             manifest.created,
-            "" if auc is None else f"{auc:.4f}",
-            "yes" if manifest.version == current else "",
+            *shown,
+            "champion" if manifest.version == current else state,
         )
     console().print(table)
     for problem in broken.values():
@@ -55,90 +63,129 @@ def list_models(site: SiteOption = DEFAULT_SITE, json: JsonOption = False) -> No
 
 @app.command()
 def show(version: VersionArgument, site: SiteOption = DEFAULT_SITE, json: JsonOption = False) -> None:
-    """Show a version: its candidates' figures, parameters, data and packages."""
-    from pathlib import Path
-
-    from rich.table import Table
-
-    from inbox_watcher.config import load_site
-    from inbox_watcher.layout import Layout
+    """Show a version: its candidates' figures, policy, parameters, data, packages and files."""
+    from cli.model_tables import version_tables
     from scoring.registry import read_manifest
 
-    manifest, pin = read_manifest(Layout(Path(load_site(site).root)).models, version)
+    manifest, pin = read_manifest(_registry(site), version)
     if json:
         print_json({"manifest": manifest, "manifest_sha256": pin.manifest_sha256})
         return
     out = console()
     out.print(f"{manifest.version}: {manifest.candidate}, published {manifest.created}", markup=False)
-    names = list(dict.fromkeys(name for figures in manifest.metrics.values() for name in figures))
-    table = Table("candidate", *names, title="Held-out loans")
-    for candidate, figures in manifest.metrics.items():
-        table.add_row(candidate, *(f"{figures[name]:.4f}" if name in figures else "" for name in names))
-    out.print(table)
-    for title, facts in (
-        ("Parameters", manifest.parameters),
-        ("Training", manifest.training),
-        ("Packages", manifest.packages),
-    ):
-        facts_table = Table(title, "")
-        for name, value in facts.items():
-            facts_table.add_row(name, value)
-        out.print(facts_table)
+    for table in version_tables(manifest):
+        out.print(table)
+    out.print(f"manifest SHA-256 {pin.manifest_sha256}", markup=False)
 
 
 @app.command()
 def promote(
     version: VersionArgument,
-    why: Annotated[str, typer.Option(help="The reason, for whoever asks later.")] = "promoted by hand",
+    why: WhyOption = "promoted by hand",
     site: SiteOption = DEFAULT_SITE,
     json: JsonOption = False,
 ) -> None:
     """Put a version into production; batches that run keep the one they were claimed with."""
-    from pathlib import Path
+    from scoring.production import name_account
+    from scoring.production import promote as put_into_production
+    from scoring.registry import read_manifest
 
-    from inbox_watcher.config import load_site
-    from inbox_watcher.layout import Layout
-    from scoring.registry import name_account, read_manifest
-    from scoring.registry import promote as put_into_production
-
-    models = Layout(Path(load_site(site).root)).models
+    models = _registry(site)
     _, pin = read_manifest(models, version)
-    put_into_production(models, pin, by=name_account(), why=why)
+    promotion = put_into_production(models, pin, by=name_account(), why=why)
     if json:
-        print_json({"production": pin})
+        print_json({"production": pin, "replaced": promotion.replaced})
     else:
         say(f"Version {version} is in production.")
 
 
 @app.command()
+def rollback(why: WhyOption = "rolled back by hand", site: SiteOption = DEFAULT_SITE, json: JsonOption = False) -> None:
+    """Put back what was in production before; each further rollback goes one step further back."""
+    from scoring.production import name_account, roll_back
+
+    promotion = roll_back(_registry(site), by=name_account(), why=why)
+    if json:
+        print_json({"production": promotion.pin, "replaced": promotion.replaced})
+        return
+    replaced = f", {promotion.replaced.version} is not any more" if promotion.replaced else ""
+    say(f"Version {promotion.pin.version} is in production again{replaced}.")
+
+
+@app.command()
+def log(site: SiteOption = DEFAULT_SITE, json: JsonOption = False) -> None:
+    """Show who put which version into production, when and why, oldest first."""
+    from rich.box import SIMPLE
+    from rich.markup import escape
+    from rich.table import Column, Table
+
+    from scoring.production import read_log
+
+    found = read_log(_registry(site))
+    if json:
+        print_json({"entries": found.entries, "damage": found.damage, "notes": found.notes})
+        raise typer.Exit(1 if found.damage else 0)
+    table = Table("when", "by", "what", Column("version", no_wrap=True), "instead of", "why", box=SIMPLE)
+    for entry in found.entries:
+        replaced = entry.replaced.version if entry.replaced else ""
+        # A reason is a person's own words, not markup.
+        words = (entry.when, entry.by, str(entry.action), entry.to.version, replaced, entry.why)
+        table.add_row(*map(escape, words))
+    console().print(table)
+    for told in (*found.notes, *found.damage):
+        say(told)
+    if found.damage:
+        raise typer.Exit(1)
+
+
+@app.command()
 def verify(site: SiteOption = DEFAULT_SITE, json: JsonOption = False) -> None:
-    """Check every version's files against their hashes, audit and open every model. Exit code 1 when one is damaged."""
+    """Check every version's hashes, audit and open every model, and check the log of promotions.
+
+    Exit code 1 when anything is damaged.
+    """
+    from scoring.production import read_log
+    from scoring.promotion_log import LOG
+    from scoring.registry import list_versions
+
+    models = _registry(site)
+    found = {version: _find_damage(models, version) for version in list_versions(models)}
+    told = read_log(models)
+    if json:
+        every = {**found, LOG: list(told.damage)}
+        print_json({name: {"intact": not damage, "damage": damage} for name, damage in every.items()})
+    else:
+        for version, damage in found.items():
+            console().print(f"{version}: {'; '.join(damage) or 'intact'}", markup=False)
+        console().print(f"{LOG}: {'; '.join(told.damage) or f'intact, {len(told.entries)} entries'}", markup=False)
+        for note in told.notes:
+            say(note)
+    if any(found.values()) or told.damage:
+        raise typer.Exit(1)
+
+
+def _registry(site: "Path") -> "Path":
     from pathlib import Path
 
     from inbox_watcher.config import load_site
     from inbox_watcher.layout import Layout
+
+    return Layout(Path(load_site(site).root)).models
+
+
+def _find_damage(models: "Path", version: str) -> list[str]:
     from scoring.errors import ModelError
     from scoring.model import open_model
-    from scoring.registry import audit_version, find_damage, list_versions, read_manifest
+    from scoring.registry import audit_version, find_damage, read_manifest
 
-    models = Layout(Path(load_site(site).root)).models
-    found: dict[str, list[str]] = {}
-    for version in list_versions(models):
-        try:
-            manifest, _ = read_manifest(models, version)
-            damage = find_damage(models, manifest)
-            if not damage:
-                audit_version(models, manifest)
-                open_model(models, version)
-        except ModelError as error:
-            damage = [error.what]
-        except OSError as error:
-            damage = [f"it cannot be read: {error.strerror}"]
-        found[version] = damage
-    if json:
-        print_json({version: {"intact": not damage, "damage": damage} for version, damage in found.items()})
-    else:
-        for version, damage in found.items():
-            console().print(f"{version}: {'intact' if not damage else '; '.join(damage)}", markup=False)
-    if any(found.values()):
-        raise typer.Exit(1)
+    try:
+        manifest: Manifest = read_manifest(models, version)[0]
+        damage = find_damage(models, manifest)
+        if not damage:
+            audit_version(models, manifest)
+            open_model(models, version)
+    except ModelError as error:
+        return [error.what]
+    except OSError as error:
+        return [f"it cannot be read: {error.strerror}"]
+    return damage

@@ -39,7 +39,8 @@ def score(
     from scoring.challenger import Challenger
     from scoring.challenger_report import describe_report
     from scoring.errors import ModelError
-    from scoring.registry import read_manifest, read_promotion
+    from scoring.production import read_promotion
+    from scoring.registry import read_manifest
     from scoring.score_file import name_compared, name_results, score_file
 
     loaded = load_site(site)

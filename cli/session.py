@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from training.history_frame import HistoryFrame
     from training.progress import NodeProgress
     from training.request import PromoteMode
-    from training.retrain import RetrainOrder, RetrainResult
+    from training.retrain import RetrainResult
+    from training.run_plan import RetrainOrder
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,8 @@ from scoring.atomic import stands
 from scoring.challenger import Challenger
 from scoring.errors import ModelError, StorageError
 from scoring.plain_file import open_plain
-from scoring.registry import Pin, now, read_manifest, read_promotion
+from scoring.production import read_promotion
+from scoring.registry import Pin, now, read_manifest
 from scoring.tail import is_cut
 
 if TYPE_CHECKING:

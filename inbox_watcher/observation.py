@@ -18,7 +18,7 @@ from inbox_watcher.facts import Facts, Sentence
 from inbox_watcher.layout import Layout, StateLayout
 from scoring.errors import LoansError
 from scoring.part import name_part
-from scoring.registry import read_promotion
+from scoring.production import read_promotion
 
 PATIENCE = 5.0
 """How long one look at pool or storage may take (seconds)."""

@@ -5,8 +5,8 @@ function without a body. Set, it holds `POINT=ACTION` pairs, separated by commas
 
     LOANS_FAILPOINTS="publish.predictions.rename.before=kill,claim.rename.after=errno:ESTALE@2"
 
-POINT is an act of ACTS with `.before` or `.after`, or `*` for any; ACTION is `kill` (SIGKILL), `errno:NAME` or `hang`,
-with `@N` at the N-th pass only (default: the first).
+POINT is an act of ACTS or PROMOTION_ACTS with `.before` or `.after`, or `*` for any; ACTION is `kill` (SIGKILL),
+`errno:NAME` or `hang`, with `@N` at the N-th pass only (default: the first).
 """
 
 import errno
@@ -64,7 +64,16 @@ ACTS = (
 """Every durable act of the daemon and of a job; each has a point before and a point after it."""
 
 POINTS = tuple(f"{act}.{when}" for act in ACTS for when in ("before", "after"))
-"""Every point, in no order of time."""
+"""Every point of the daemon and of a job, in no order of time."""
+
+PROMOTION_ACTS = (*(f"promote.pointer.{step}" for step in ("create", "fsync", "rename")), "promote.log")
+"""The durable acts of putting a version into production."""
+
+PROMOTION_POINTS = tuple(f"{act}.{when}" for act in PROMOTION_ACTS for when in ("before", "after"))
+"""Their points; the daemon passes none of them."""
+
+EVERY_POINT = POINTS + PROMOTION_POINTS
+"""The whole table."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +94,7 @@ class Failpoints:
             point, _, action = order.partition("=")
             action, _, number = action.partition("@")
             known = action in ("kill", "hang") or hasattr(errno, action.removeprefix("errno:"))
-            if point not in (*POINTS, "*") or not known or not (number or "1").isdecimal():
+            if point not in (*EVERY_POINT, "*") or not known or not (number or "1").isdecimal():
                 raise ValueError(f"{VARIABLE}: {order!r} names no failpoint, or nothing that can happen at one.")
             self._orders[point] = _Order(action, int(number or 1))
 
@@ -95,7 +104,7 @@ class Failpoints:
             if not subject:
                 return
             point = point.format(subject)
-        if point not in POINTS:
+        if point not in EVERY_POINT:
             raise ValueError(f"{point!r} is not in the table of failpoints.")
         for name in (point, "*"):
             order = self._orders.get(name)

@@ -9,7 +9,7 @@ from xml.etree.ElementTree import Element
 import msgspec
 
 from training.card_comparison import candidates, leanings
-from training.card_facts import FORMAT, CardFacts, DataFacts, HistoryFile, RunFacts, TimeSpan
+from training.card_facts import FORMAT, CardFacts, DataFacts, RunFacts, TimeSpan
 from training.card_findings import find_findings, find_limits
 from training.card_markup import element, write_page
 from training.card_page import bullets, page, paragraph, section
@@ -17,7 +17,7 @@ from training.card_records import data_section, groups, limits, making, policy_s
 from training.card_sections import performance, pictures
 from training.card_words import count, percent, when
 
-__all__ = ["CARD_JSON", "CARD_PAGE", "CardFacts", "DataFacts", "HistoryFile", "RunFacts", "TimeSpan", "make_card"]
+__all__ = ["CARD_JSON", "CARD_PAGE", "CardFacts", "DataFacts", "RunFacts", "TimeSpan", "make_card"]
 
 CARD_PAGE = "card.html"
 CARD_JSON = "card.json"

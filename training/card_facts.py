@@ -6,24 +6,10 @@ import msgspec
 
 from scoring.contract import Contract
 from scoring.policy import Policy
+from scoring.registry import HistoryFile
 from training.findings import Comparison, Evaluation, Fitted, Part, SplitFigures
 
 FORMAT = 1
-
-
-class HistoryFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A file of labelled loans that the version learnt from."""
-
-    name: str
-    """Its name, without folders."""
-    bytes: int
-    """Its size (bytes)."""
-    rows: int
-    """Its rows, those that broke the contract included."""
-    sha256: str
-    """Hash of its content; empty where it was altered while the run went on."""
-    modified: str = ""
-    """When it was last written (UTC, ISO 8601); empty where that is not known."""
 
 
 class TimeSpan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

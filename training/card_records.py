@@ -13,7 +13,7 @@ from training.card_markup import element
 from training.card_page import Cell, bullets, figure_of, paragraph, section, table
 from training.card_sections import probabilities
 from training.card_words import NONE, count, figure, percent, plural, when
-from training.findings import Segment
+from training.findings import Proof, Segment
 
 
 def groups(facts: CardFacts) -> Element:
@@ -208,11 +208,15 @@ def _column_row(column: Column) -> tuple[Cell, ...]:
     return (column.name, _ROLES[column.role], str(column.type), accepted, missing, column.about or NONE)
 
 
+def _describe_proof(proof: Proof) -> str:
+    largest = max(proof.largest, proof.largest_built)
+    return f"at most {largest:.1e} off scikit-learn ({count(proof.rows)} held-out, {count(proof.built)} built rows)"
+
+
 def making(facts: CardFacts) -> Element:
     """Tell how the version was made, so that somebody can make it again."""
     learnt, run = facts.learnt, facts.run
     validation, proof = learnt.validation, facts.winner.proof
-    largest = max(proof.largest, proof.largest_built)
     rows: list[tuple[Cell, ...]] = [
         ("Training run", run.run_id),
         ("Candidate", facts.candidate),
@@ -224,10 +228,7 @@ def making(facts: CardFacts) -> Element:
         ("AUC where the choice was made", figure(validation.auc, 4)),
         ("Calibration", validation.calibration),
         ("Threshold", percent(facts.winner.threshold, 2)),
-        (
-            "Exported graph",
-            f"at most {largest:.1e} off scikit-learn ({count(proof.rows)} held-out, {count(proof.built)} built rows)",
-        ),
+        ("Exported graph", NONE if proof is None else _describe_proof(proof)),
         ("SHA-256 of the graph", _hash(facts.winner.graph_sha256)),
     ]
     tried = [

@@ -185,7 +185,7 @@ class Segment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     monitor: bool
     """Whether that column only watches, and the model never sees it."""
     group: str
-    """The category, or a range of numbers in words."""
+    """The category, or a range of numbers in words; of fewer than 30 loans, it says so."""
     rows: int
     """Loans."""
     defaults: int
@@ -240,7 +240,7 @@ class Evaluation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     threshold: float
     """Probability of default from which a loan is called a default."""
     metrics: Metrics
-    """Measured through the graph."""
+    """Measured through the graph; where there is none (see `refused`), through scikit-learn."""
     intervals: dict[str, Interval]
     """95 % bootstrap intervals of the metrics, by name."""
     segments: tuple[Segment, ...]
@@ -250,13 +250,15 @@ class Evaluation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     importance: tuple[Importance, ...]
     """Of each feature, most important first."""
     rows_per_second: float
-    """CSV to CSV on one core, measured on this node (rows a second)."""
-    proof: Proof
-    """How far the graph is from scikit-learn."""
+    """CSV to CSV on one core, measured on this node (rows a second); 0 where there is no graph."""
+    proof: Proof | None
+    """How far the graph is from scikit-learn; None where it could not be proved."""
     graph_sha256: str
-    """Hash of the graph."""
+    """Hash of the graph; empty where it must not be published."""
     golden_sha256: str
-    """Hash of the golden rows."""
+    """Hash of the golden rows; empty where the graph must not be published."""
+    refused: str = ""
+    """Why it must not be published, in words: it cannot be exported, or its graph differs from scikit-learn."""
 
 
 class Comparison(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -295,3 +297,7 @@ class Conclusion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Rows of the history."""
     rejected: dict[str, int]
     """Rows of the history that broke the contract, by rule."""
+    chosen_because: str = ""
+    """Why this candidate and no other."""
+    lowest_ratios: tuple[Segment, ...] = ()
+    """Of each column that only watches, the group with the lowest approval ratio."""

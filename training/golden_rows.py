@@ -11,6 +11,8 @@ from training.thresholds import NEIGHBOURS, build_threshold_rows
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
+    from training.learnt import LearntPipeline
+
 MIXED: Final = 16
 """Rows put together from values of different loans."""
 
@@ -20,7 +22,7 @@ AROUND_THRESHOLDS: Final = 30
 Matrix = NDArray[np.float32]
 
 
-def build_golden_rows(pipeline: "Pipeline", contract: Contract, features: Matrix) -> Matrix:
+def build_golden_rows(pipeline: "Pipeline | LearntPipeline", contract: Contract, features: Matrix) -> Matrix:
     """Build a few dozen rows that differ wherever nodes could: mixed values, gaps, unknown categories, thresholds.
 
     Each column of `features`, (loans, features), is shuffled by itself first, so that no row is an applicant's.

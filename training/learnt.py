@@ -40,6 +40,24 @@ class Learnt:
         return self.calibration.apply(mean)
 
 
+@dataclass(frozen=True)
+class LearntPipeline:
+    """What was learnt, spoken to like one scikit-learn pipeline: for those that compare it with its graph."""
+
+    learnt: Learnt
+    """All of it."""
+
+    @property
+    def members(self) -> tuple["Pipeline", ...]:
+        """Its pipelines, whose thresholds are those of the whole."""
+        return self.learnt.members
+
+    def predict_proba(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Give the chances of repayment and default of each row: (rows, features) float32 → (rows, 2) float64."""
+        default = self.learnt.predict(features)
+        return np.column_stack([1 - default, default])
+
+
 def write_learnt(path: Path, learnt: Learnt) -> str:
     """Write what was learnt as a pickle, for the other nodes of this run alone; give its SHA-256 (hexadecimal)."""
     content = pickle.dumps(learnt)

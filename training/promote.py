@@ -1,147 +1,130 @@
-"""Node `promote`: the figures of all candidates gathered, the best published in the registry and put into production.
+"""Node `promote`: all candidates' figures gathered, the best published, and put into production if it deserves it.
 
 Run a second time (HTCondor may), it finds the version that it published before and goes on from there.
 """
 
 import argparse
-import hashlib
 import sys
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from scoring.errors import ModelError, ProofError
-from scoring.registry import GOLDEN, MODEL, Pin, list_versions, name_account, publish_version, read_manifest
-from scoring.registry import promote as put_into_production
-from training.choose import choose_best, decide_promotion
-from training.findings import Conclusion, Evaluation, Fitted, ShardCounts, SplitFigures
-from training.outcome import read_details, run_node
-from training.request import RunRequest, read_request
-from training.run_folder import SPLIT, evaluate_node, preprocess_node, train_node
+from scoring.production import ProductionMovedError, name_account, read_log, read_promotion
+from scoring.production import promote as put_into_production
+from scoring.registry import Pin
+from training.champion import compare_champion
+from training.choose import Decision, Verdict, choose_best, decide_promotion
+from training.findings import Comparison, Conclusion, Evaluation
+from training.gathered import gather
+from training.labelled_loans import LabelledLoans, load_loans
+from training.outcome import run_node
+from training.publish import Exported, name_version, publish_best, read_exported
+from training.request import PromoteMode, RunRequest, read_request
+from training.segments import lowest_ratios
+from training.threads import limit_threads
+
+ATTEMPTS = 3
+"""How often the champion is compared anew when somebody promotes another one meanwhile."""
 
 
 @dataclass(frozen=True)
-class Gathered:
-    """What the nodes before found out."""
+class Weighed:
+    """The best candidate against the champion of the moment."""
 
-    shards: tuple[ShardCounts, ...]
-    """Of each shard, in order."""
-    split: SplitFigures
-    """Of the split."""
-    fitted: dict[str, Fitted]
-    """By candidate."""
-    evaluations: dict[str, Evaluation]
-    """By candidate."""
-
-    @property
-    def rejected(self) -> dict[str, int]:
-        """Rows of the whole history that broke the contract, by rule."""
-        total: Counter[str] = Counter()
-        for shard in self.shards:
-            total.update(shard.rejected)
-        return dict(sorted(total.items()))
+    champion: Pin | None
+    """What was in production; None when nothing was, or the pointer does not read."""
+    comparison: Comparison | None
+    """How both did on the same loans, where they can be compared."""
+    decision: Decision
+    """Whether the best goes into production, and why."""
 
 
-def gather(request: RunRequest) -> Gathered:
-    """Read what the nodes before found out.
+def weigh(request: RunRequest, best: Evaluation, exported: Exported) -> Weighed:
+    """Compare the best candidate with what is in production, and decide.
 
-    Raises LoansError when one of them is not done, ProofError when they did not all work on the same split.
+    Where an earlier attempt of this very run has promoted it already, with what was in production before that.
     """
-    outcome = request.layout.outcome
-    gathered = Gathered(
-        shards=tuple(read_details(outcome(preprocess_node(shard.number)), ShardCounts) for shard in request.shards),
-        split=read_details(outcome(SPLIT), SplitFigures),
-        fitted={name: read_details(outcome(train_node(name)), Fitted) for name in request.candidates},
-        evaluations={name: read_details(outcome(evaluate_node(name)), Evaluation) for name in request.candidates},
-    )
-    foreign = [
-        name
-        for name in request.candidates
-        if gathered.fitted[name].train_sha256 != gathered.split.train.sha256
-        or gathered.evaluations[name].test_sha256 != gathered.split.test.sha256
-    ]
-    if foreign:
-        raise ProofError(f"Not trained or not measured on this run's split: {', '.join(foreign)}.")
-    return gathered
+    models = Path(request.models)
+    champion: Pin | None = None
+    found: Comparison | str | None = None
+    try:
+        champion = find_champion(models, name_version(request, best))
+    except ModelError as error:
+        found = f"it cannot be compared with the champion: {error.what.rstrip('.')}"
+    if champion is not None:
+        loans = load_loans(request.layout.test)
+        found = compare_champion(models, champion, request, loans, _predict(exported, best, loans))
+    lowest = tuple(lowest_ratios(best.segments).values())
+    decision = decide_promotion(best, request.promote, request.gates, found, lowest)
+    return Weighed(champion, found if isinstance(found, Comparison) else None, decision)
 
 
-def publish_best(request: RunRequest, gathered: Gathered, best: Evaluation) -> Pin:
-    """Publish the best candidate, unless an earlier attempt of this very run has done it.
+def _predict(exported: Exported, best: Evaluation, loans: LabelledLoans) -> NDArray[np.float32]:
+    if loans.digest() != best.test_sha256:
+        raise ProofError("The held-out loans are not those that the candidates were measured on.")
+    from scoring.model import Graph
 
-    The version is named after run and candidate, so that a second attempt finds it. Raises ProofError when the graph is
-    not the one that was measured, ModelError when a version of that name holds something else.
+    return Graph(exported.graph, 1, f"of candidate {best.candidate}").predict(loans.features)
+
+
+def find_champion(models: Path, version: str) -> Pin | None:
+    """Tell which version stands or stood in production before `version`; None when none did.
+
+    Raises ModelError when the pointer does not read.
     """
-    graph = request.layout.graph(best.candidate).read_bytes()
-    golden = request.layout.golden(best.candidate).read_bytes()
-    if (hashlib.sha256(graph).hexdigest(), hashlib.sha256(golden).hexdigest()) != (
-        best.graph_sha256,
-        best.golden_sha256,
-    ):
-        raise ProofError(f"The graph of candidate {best.candidate} is not the one that was measured.")
-    models, version = Path(request.models), f"{request.run_id}-{best.candidate}"
-    if version in list_versions(models):
-        manifest, pin = read_manifest(models, version)
-        if manifest.files[MODEL].sha256 != best.graph_sha256:
-            raise ModelError(
-                f"Version {version} was published before and holds another model.", "Start a new training run."
-            )
-        return pin
-    fitted = gathered.fitted[best.candidate]
-    return publish_version(
-        models,
-        version=version,
-        candidate=best.candidate,
-        contract=request.contract,
-        files={MODEL: graph, GOLDEN: golden},
-        metrics={name: msgspec.to_builtins(evaluation.metrics) for name, evaluation in gathered.evaluations.items()},
-        parameters=fitted.parameters,
-        training=_describe_training(request, gathered, best),
-        packages=fitted.packages,
-    )
-
-
-def _describe_training(request: RunRequest, gathered: Gathered, best: Evaluation) -> dict[str, str]:
-    train, test = gathered.split.train, gathered.split.test
-    facts = {
-        "run": request.run_id,
-        "seed": request.seed,
-        "held_out": request.held_out,
-        "history_rows": sum(shard.rows_in for shard in gathered.shards),
-        "history_rejected": sum(gathered.rejected.values()),
-        "train_rows": train.rows,
-        "train_defaults": train.defaults,
-        "train_sha256": train.sha256,
-        "test_rows": test.rows,
-        "test_defaults": test.defaults,
-        "test_sha256": test.sha256,
-        "largest_difference": f"{max(best.proof.largest, best.proof.largest_built):.3g}",
-    }
-    return {name: str(value) for name, value in facts.items()}
+    promotion = read_promotion(models)
+    if promotion is None or promotion.pin.version != version:
+        return promotion.pin if promotion else None
+    earlier = [entry for entry in read_log(models).entries if entry.to.version == version]
+    return earlier[0].replaced if earlier else promotion.replaced
 
 
 def conclude(request: RunRequest) -> Conclusion:
-    """Gather, choose, publish, and promote where the request says so."""
+    """Gather, choose, compare with the champion, publish, and promote where that is deserved."""
     gathered = gather(request)
-    best = choose_best(tuple(gathered.evaluations.values()))
-    pin = publish_best(request, gathered, best)
-    decision = decide_promotion(best, request.promote)
-    if decision.promote:
-        put_into_production(
-            Path(request.models), pin, by=name_account(), why=f"training run {request.run_id}: {decision.why}"
-        )
+    choice = choose_best(tuple(gathered.evaluations.values()), gathered.fitted, request.min_rows_per_second)
+    best = gathered.evaluations[choice.candidate]
+    exported = read_exported(request, best)
+    for attempt in range(1, ATTEMPTS + 1):
+        weighed = weigh(request, best, exported)
+        pin = publish_best(request, gathered, best, exported, Verdict(choice.why, weighed.decision, weighed.comparison))
+        try:
+            if weighed.decision.promote:
+                _promote(request, pin, weighed)
+            break
+        except ProductionMovedError:
+            if attempt == ATTEMPTS:
+                raise
     return Conclusion(
         version=pin.version,
         manifest_sha256=pin.manifest_sha256,
         candidate=best.candidate,
         candidates={name: evaluation.metrics for name, evaluation in gathered.evaluations.items()},
-        promoted=decision.promote,
-        why=decision.why,
+        promoted=weighed.decision.promote,
+        why=weighed.decision.why,
+        comparison=weighed.comparison,
         rows_in=sum(shard.rows_in for shard in gathered.shards),
         rejected=gathered.rejected,
+        chosen_because=choice.why,
+        lowest_ratios=tuple(lowest_ratios(best.segments).values()),
     )
+
+
+def _promote(request: RunRequest, pin: Pin, weighed: Weighed) -> None:
+    """Put the version into production, unless it is there; only what it was compared with is replaced."""
+    models = Path(request.models)
+    promotion = read_promotion(models)
+    if promotion is not None and promotion.pin == pin:
+        return
+    why = f"training run {request.run_id}: {weighed.decision.why}"
+    if request.promote is PromoteMode.FORCE:
+        put_into_production(models, pin, by=name_account(), why=why)
+    else:
+        put_into_production(models, pin, by=name_account(), why=why, expected=weighed.champion)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -150,10 +133,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--node", required=True)
     parser.add_argument("--request", type=Path, required=True)
     parser.add_argument("--outcome", type=Path, required=True)
-    parser.add_argument(
-        "--threads", type=int, default=1, help="taken for the sake of order: there is nothing to divide"
-    )
+    parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args(arguments)
+    limit_threads(options.threads)
     return run_node(options.node, options.outcome, lambda: conclude(read_request(options.request)))
 
 

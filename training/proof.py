@@ -14,6 +14,8 @@ from training.thresholds import NEIGHBOURS, build_threshold_rows
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
+    from training.learnt import LearntPipeline
+
 TOLERANCE: Final = 1e-5
 """Largest accepted difference in the probability of default."""
 
@@ -27,7 +29,11 @@ Matrix = NDArray[np.float32]
 
 
 def prove_equal(
-    pipeline: "Pipeline", graph: Graph, contract: Contract, features: Matrix, threshold: float | None = None
+    pipeline: "Pipeline | LearntPipeline",
+    graph: Graph,
+    contract: Contract,
+    features: Matrix,
+    threshold: float | None = None,
 ) -> Proof:
     """Compare scikit-learn and graph on `features`, (loans, features), and on rows built from them.
 
@@ -43,7 +49,7 @@ def prove_equal(
 
 
 def _largest_difference(
-    pipeline: "Pipeline", graph: Graph, features: Matrix, threshold: float | None, where: str
+    pipeline: "Pipeline | LearntPipeline", graph: Graph, features: Matrix, threshold: float | None, where: str
 ) -> float:
     if not len(features):
         return 0.0

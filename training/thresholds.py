@@ -12,6 +12,7 @@ from training.candidates import feature_positions
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
+    from training.learnt import LearntPipeline
     from training.trees import Tree
 
 NEIGHBOURS: Final = 3
@@ -34,7 +35,7 @@ Threshold = tuple[int, float, int]
 """Position of the feature, number, position of the loan to change."""
 
 
-def build_threshold_rows(pipeline: "Pipeline", contract: Contract, features: Matrix) -> Matrix:
+def build_threshold_rows(pipeline: "Pipeline | LearntPipeline", contract: Contract, features: Matrix) -> Matrix:
     """Build loans at each threshold of `find_thresholds`: (3 x thresholds, features), a float32 step below, at, above.
 
     The neighbours are those of the float32 that a threshold rounds to, on whichever side it came to lie.
@@ -52,7 +53,7 @@ def build_threshold_rows(pipeline: "Pipeline", contract: Contract, features: Mat
     return rows
 
 
-def find_thresholds(pipeline: "Pipeline", contract: Contract, features: Matrix) -> Iterator[Threshold]:
+def find_thresholds(pipeline: "Pipeline | LearntPipeline", contract: Contract, features: Matrix) -> Iterator[Threshold]:
     """Give every number at which something changes, with a loan of `features`, (loans, features), to try it on.
 
     - A threshold on a number: with a loan that reaches its node.
@@ -63,8 +64,13 @@ def find_thresholds(pipeline: "Pipeline", contract: Contract, features: Matrix) 
     Of trees, MOST_THRESHOLDS nodes are tried, and of a column MOST_KNOWN values: spread evenly, the same each time.
     """
     from training.coded_trees import CodedTrees
+    from training.learnt import LearntPipeline
 
     if not len(features):
+        return
+    if isinstance(pipeline, LearntPipeline):
+        for member in pipeline.members:
+            yield from find_thresholds(member, contract, features)
         return
     model = pipeline.named_steps["model"]
     if isinstance(model, CodedTrees):

@@ -13,7 +13,7 @@ from dag_specs.scheduler import connect
 from local_pool.status import PoolStatus
 from scoring.errors import LoansError
 from scoring.model import open_model
-from scoring.registry import read_promotion
+from scoring.production import read_promotion
 from tests.integration.trained import TrainedSite, order_retrain
 from tests.integration.trained import trained as trained  # noqa: PLC0414 - a fixture is found by its name here
 from tests.unit.dag_specs.in_memory_scheduler import Command, InMemoryScheduler, run_for_real

@@ -118,6 +118,18 @@ def test_scoring_never_needs_what_trains(package: str) -> None:
     assert not users
 
 
+def test_pickles_are_opened_in_one_place() -> None:
+    """Only `training/learnt.py`, which opens what its own run wrote and by its hash, can load a pickle at all."""
+    users = {
+        path.relative_to(REPOSITORY).as_posix()
+        for package in ALLOWED
+        for path in modules(package)
+        if {name.partition(".")[0] for name in imports(path)} & {"pickle", "cloudpickle", "dill", "joblib", "shelve"}
+        or "allow_pickle=True" in path.read_text()
+    }
+    assert users == {"training/learnt.py"}
+
+
 def test_modules_are_called_by_what_is_inside() -> None:
     """No module is called utils, helpers, manager, common or base."""
     every = [path for top in [*ALLOWED, "tests", "benchmarks"] for path in (REPOSITORY / top).rglob("*.py")]

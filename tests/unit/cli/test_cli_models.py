@@ -3,7 +3,10 @@
 from pathlib import Path
 
 from inbox_watcher.layout import Layout
-from scoring.registry import MODEL, VERSIONS, Pin, read_promotion
+from scoring.policy import Band, Policy
+from scoring.production import promote, read_promotion
+from scoring.promotion_log import LOG
+from scoring.registry import GOLDEN, MODEL, VERSIONS, HistoryFile, Pin, publish_version, read_manifest
 from tests.unit.cli.conftest import Loans
 from tests.unit.inbox_watcher.conftest import publish_copy
 
@@ -18,16 +21,51 @@ def flip(path: Path) -> None:
 
 
 def test_versions_are_listed(loans: Loans, root: Path, pin: Pin) -> None:
-    """The list shows every version, oldest first, and which one is in production."""
-    publish_copy(Layout(root).models, pin, OTHER)
+    """The list shows every version, oldest first, which is the champion, which was, and which never was."""
+    other = publish_copy(Layout(root).models, pin, OTHER)
     shown = loans("models", "list")
     assert shown.code == 0
     lines = [line for line in shown.out.splitlines() if "-linear" in line or "-other" in line]
     assert [line.split()[0] for line in lines] == [pin.version, OTHER]
-    assert [line.rstrip().endswith("yes") for line in lines] == [True, False]
+    assert [line.split()[-1] for line in lines] == ["champion", "challenger"]
     told = loans("models", "list", "--json").json
     assert told["production"] == pin.version
     assert [version["version"] for version in told["versions"]] == [pin.version, OTHER]
+    promote(Layout(root).models, other, by="test", why="test")
+    lines = [line for line in loans("models", "list").out.splitlines() if "-linear" in line or "-other" in line]
+    assert lines[0].rstrip().endswith("champion once")
+    assert lines[1].split()[-1] == "champion"
+
+
+def test_figures_are_listed_and_shown(loans: Loans, root: Path, pin: Pin) -> None:
+    """The list shows AUC, F1, ECE and speed; `show` all that the manifest knows: figures, policy, history, files."""
+    models = Layout(root).models
+    manifest, _ = read_manifest(models, pin.version)
+    folder = models / VERSIONS / pin.version
+    figures = {"auc": 0.9512, "f1": 0.8123, "ece": 0.0067, "rows_per_second": 81_234.5}
+    publish_version(
+        models,
+        version=OTHER,
+        candidate="boosting",
+        contract=manifest.contract,
+        files={MODEL: (folder / MODEL).read_bytes(), GOLDEN: (folder / GOLDEN).read_bytes()},
+        metrics={"tree": {"auc": 0.91}, "boosting": figures},
+        parameters={"depth [max]": "3"},
+        training={"run": "r1", "code": "0.1.0"},
+        packages={"numpy": "2"},
+        policy=Policy(1, 600, 50, 20, 300, 900, (Band("A", 600), Band("B", 300)), 0.2, 0.4),
+        validation={"boosting": {"auc": 0.95, "parameter_sets": 4}},
+        history=(HistoryFile("loans.csv", 12_345, 99, "ab" * 32, "2026-01-01T00:00:00Z"),),
+    )
+    (line,) = [line for line in loans("models", "list").out.splitlines() if OTHER in line]
+    assert line.split()[3:7] == ["0.9512", "0.8123", "0.0067", "81,234"]
+    shown = loans("models", "show", OTHER).out
+    words = ("boosting *", "0.9100", "81,234", "A from 600, B from 300", "pd 0.2000", "pd 0.4000", "depth [max]")
+    for word in (*words, "loans.csv", "12,345", "ab" * 32, "2026-01-01T00:00:00Z", "0.9500", "model.onnx", "0.1.0"):
+        assert word in shown, word
+    told = loans("models", "show", OTHER, "--json").json["manifest"]
+    assert told["history"][0]["rows"] == 99
+    assert told["policy"]["decline_from"] == 0.4
 
 
 def test_an_empty_registry_is_no_error(loans: Loans, root: Path) -> None:
@@ -65,6 +103,64 @@ def test_a_version_is_promoted(loans: Loans, root: Path, pin: Pin) -> None:
     assert loans("models", "promote", "20990101-000000-none").code == 1
     assert loans("models", "promote", pin.version, "--json").json["production"]["version"] == pin.version
     assert read_promotion(models) != promotion
+
+
+def test_a_promotion_is_rolled_back(loans: Loans, root: Path, pin: Pin) -> None:
+    """Rollback puts back what was there before, says so, and once more is refused in words."""
+    models = Layout(root).models
+    publish_copy(models, pin, OTHER)
+    assert loans("models", "promote", OTHER).code == 0
+    ran = loans("models", "rollback", "--why", "too strict")
+    assert (ran.code, ran.out) == (0, "")
+    assert ran.reason == f"Version {pin.version} is in production again, {OTHER} is not any more."
+    refused = loans("models", "rollback")
+    assert (refused.code, refused.out) == (1, "")
+    assert "nothing to go back to" in refused.reason
+    assert loans("models", "promote", OTHER).code == 0
+    told = loans("models", "rollback", "--json").json
+    assert (told["production"]["version"], told["replaced"]["version"]) == (pin.version, OTHER)
+
+
+def test_the_log_is_shown(loans: Loans, root: Path, pin: Pin) -> None:
+    """The log tells who put what into production, when, why and instead of what, as a table and as JSON."""
+    models = Layout(root).models
+    publish_copy(models, pin, OTHER)
+    loans("models", "promote", OTHER, "--why", "better [bold]by far[/bold]")
+    loans("models", "rollback", "--why", "too strict")
+    shown = loans("models", "log")
+    assert (shown.code, shown.err) == (0, "")
+    lines = [line for line in shown.out.splitlines() if "-linear" in line]
+    assert len(lines) == 3
+    assert "better [bold]by far[/bold]" in lines[1]
+    assert "rollback" in lines[2]
+    told = loans("models", "log", "--json").json
+    assert [entry["action"] for entry in told["entries"]] == ["promote", "promote", "rollback"]
+    last = told["entries"][-1]
+    assert (last["from"]["version"], last["to"]["version"], last["why"]) == (OTHER, pin.version, "too strict")
+    assert "@" in last["by"]
+
+
+def test_a_log_with_a_hole_is_found(loans: Loans, root: Path, pin: Pin) -> None:
+    """A line taken out of the log is found by `verify` and `log`; a last line that was cut is told and no damage."""
+    models = Layout(root).models
+    publish_copy(models, pin, OTHER)
+    for _ in range(2):
+        loans("models", "promote", OTHER)
+        loans("models", "rollback")
+    log = models / LOG
+    lines = log.read_bytes().splitlines(keepends=True)
+    log.write_bytes(b"".join(lines[:-1]) + lines[-1][:20])
+    assert loans("models", "verify").code == 0
+    assert "it was cut" in loans("models", "log").err
+    log.write_bytes(b"".join([*lines[:2], *lines[3:]]))
+    for command in ("verify", "log"):
+        ran = loans("models", command)
+        assert ran.code == 1
+        assert "lines are missing or altered" in ran.out + ran.err
+    told = loans("models", "verify", "--json")
+    assert told.code == 1
+    assert not told.json[LOG]["intact"]
+    assert told.json[OTHER]["intact"]
 
 
 def test_an_altered_version_is_found(loans: Loans, root: Path, pin: Pin) -> None:

@@ -41,6 +41,8 @@ DESIGN = {
     ("models", "list"),
     ("models", "show"),
     ("models", "promote"),
+    ("models", "rollback"),
+    ("models", "log"),
     ("models", "verify"),
     ("watch",),
     ("score",),
@@ -48,7 +50,7 @@ DESIGN = {
     ("contract", "infer"),
 }
 """The commands that the product has to have by now."""
-PLANNED = {("models", "rollback"), ("why",), ("verify",), ("replay",), ("doctor",)}
+PLANNED = {("why",), ("verify",), ("replay",), ("doctor",)}
 """Those that come with later features: they work or are absent."""
 
 

@@ -15,8 +15,9 @@ from inbox_watcher.journal import Journal
 from inbox_watcher.layout import Layout
 from inbox_watcher.pinned_models import PinnedModels
 from scoring.challenger import Challenger
+from scoring.production import promote
 from scoring.receipt import Receipt, read_receipt
-from scoring.registry import MODEL, VERSIONS, Pin, promote
+from scoring.registry import MODEL, VERSIONS, Pin
 from tests.unit.dag_specs.in_memory_scheduler import Command
 from tests.unit.inbox_watcher.batch_steps import NAME, Drop, go_on
 from tests.unit.inbox_watcher.conftest import with_scoring

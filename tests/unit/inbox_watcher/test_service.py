@@ -11,8 +11,9 @@ from inbox_watcher.config import Site
 from inbox_watcher.layout import Layout
 from inbox_watcher.status import find_batch, read_batches
 from scoring.errors import LoansError
+from scoring.production import promote
 from scoring.receipt import read_receipt
-from scoring.registry import Pin, promote
+from scoring.registry import Pin
 from tests.unit.inbox_watcher.conftest import loans, publish_copy
 from tests.unit.inbox_watcher.pool_in_process import PoolInProcess
 from tests.unit.inbox_watcher.running_daemon import Drop, Run

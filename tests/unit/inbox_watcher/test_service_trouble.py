@@ -20,7 +20,8 @@ from scoring import pipeline
 from scoring.batch_plan import BatchPlan
 from scoring.errors import StorageError
 from scoring.part import Outcome
-from scoring.registry import Pin, promote
+from scoring.production import promote
+from scoring.registry import Pin
 from tests.unit.inbox_watcher.pool_in_process import PoolInProcess
 from tests.unit.inbox_watcher.running_daemon import Drop, Run
 from tests.unit.inbox_watcher.running_daemon import quick as quick  # noqa: PLC0414 - a fixture is found by its name here

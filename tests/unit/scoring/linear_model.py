@@ -11,7 +11,8 @@ from scoring.contract import REFERENCE, Contract, load_contract
 from scoring.golden import seal_golden
 from scoring.model import INPUT, OUTPUT, Graph
 from scoring.policy import Band, Policy
-from scoring.registry import GOLDEN, MODEL, Pin, promote, publish_version
+from scoring.production import promote
+from scoring.registry import GOLDEN, MODEL, Pin, publish_version
 
 VERSION = "20260101-000000-linear"
 

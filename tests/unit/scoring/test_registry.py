@@ -11,23 +11,20 @@ import pytest
 
 from scoring.contract import Contract
 from scoring.errors import ModelError
+from scoring.production import PRODUCTION, name_account, promote, read_promotion
 from scoring.registry import (
     GOLDEN,
     MANIFEST,
     MODEL,
-    PRODUCTION,
     VERSIONS,
     Pin,
     find_damage,
     list_versions,
-    name_account,
     name_version,
-    promote,
     publish_version,
     read_manifest,
-    read_promotion,
 )
-from tests.unit.scoring.linear_model import VERSION, linear_graph, publish_linear
+from tests.unit.scoring.linear_model import linear_graph, publish_linear
 
 BAD_NAMES = ["../x", "a/b", "/etc", ".hidden", "..", "", "a\n", "a b", "-x", "ü", "a" * 101, "a\0b"]
 
@@ -212,20 +209,6 @@ def test_damage_is_named(tmp_path: Path, contract: Contract) -> None:
     with pytest.raises(ModelError, match="is not promoted, it is damaged"):
         promote(tmp_path, pin, by="test", why="test")
     assert not (tmp_path / PRODUCTION).exists()
-
-
-def test_promotion_is_read_as_written(tmp_path: Path) -> None:
-    """Production names the promoted version, by whom and why; the next promotion replaces it."""
-    assert read_promotion(tmp_path) is None
-    pin = publish_linear(tmp_path)
-    promotion = read_promotion(tmp_path)
-    assert promotion is not None
-    assert (promotion.pin, promotion.by, promotion.why) == (pin, "test", "test")
-    assert pin.version == VERSION
-    promote(tmp_path, pin, by="anna@submit1", why="after review")
-    again = read_promotion(tmp_path)
-    assert again is not None
-    assert (again.pin, again.by, again.why) == (pin, "anna@submit1", "after review")
 
 
 def test_refused_promotion_leaves_production(tmp_path: Path, contract: Contract) -> None:

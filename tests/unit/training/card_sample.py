@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from scoring.contract import REFERENCE, Column, Contract, load_contract
 from scoring.policy import FORMAT as POLICY_FORMAT
 from scoring.policy import Band, Policy
-from training.card import CardFacts, DataFacts, HistoryFile, RunFacts, make_card
+from scoring.registry import HistoryFile
+from training.card import CardFacts, DataFacts, RunFacts, make_card
 from training.findings import (
     Comparison,
     Curves,

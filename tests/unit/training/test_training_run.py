@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from scoring.model import open_model
-from scoring.registry import read_promotion
+from scoring.production import read_promotion
 from training.findings import Conclusion, Evaluation, Fitted, ShardCounts, SplitFigures
 from training.labelled_loans import load_loans
 from training.learnt import load_fitted

@@ -1,0 +1,231 @@
+"""Which version is in production: one pointer that a rename replaces, and a log of who put what there, when and why.
+
+    models/production         the version in production
+    models/promotions.jsonl   one line for each promotion and rollback, only ever appended to
+
+The pointer is the truth. It holds all that its line in the log will say, and the line is appended after the rename: a
+crash between the two leaves no line for something that never happened, and whoever comes next appends the line that
+is missing before doing anything else.
+
+History is a pile: a promotion lays a version on top, a rollback takes the top off. So each further rollback goes one
+step further back, and a promotion starts anew from there.
+"""
+
+import getpass
+import os
+import socket
+from pathlib import Path
+from types import EllipsisType
+
+import msgspec
+
+from scoring.atomic import write_bytes
+from scoring.errors import ModelError, StorageError
+from scoring.promotion_log import (
+    LOG,
+    LONGEST_LINE,
+    Action,
+    LogEntry,
+    LogLines,
+    append_line,
+    find_breaks,
+    find_earlier,
+    locked_log,
+    read_lines,
+)
+from scoring.registry import Pin, audit_version, find_damage, now, read_manifest
+
+FORMAT = 1
+PRODUCTION = "production"
+
+
+class Promotion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The content of `models/production`."""
+
+    format: int
+    """Version of this very format."""
+    pin: Pin
+    """The version in production."""
+    promoted: str
+    """When (UTC, ISO 8601)."""
+    by: str
+    """Who: account and host."""
+    why: str
+    """For what reason, in words."""
+    action: Action = Action.PROMOTE
+    """How."""
+    replaced: Pin | None = None
+    """What was in production before; None when nothing was, or it could not be read."""
+
+    @property
+    def entry(self) -> LogEntry:
+        """Its line in the log."""
+        return LogEntry(self.format, self.promoted, self.by, self.action, self.why, self.replaced, self.pin)
+
+
+class ProductionMovedError(ModelError):
+    """Somebody else put a version into production in the meantime."""
+
+
+def promote(models: Path, pin: Pin, *, by: str, why: str, expected: Pin | EllipsisType | None = ...) -> Promotion:
+    """Put a version into production by one rename, and log it; give the new pointer.
+
+    With `expected`, only if that version (None: none) is in production now, else ProductionMovedError is raised. Raises
+    ModelError when the version is missing, altered or not acceptable, StorageError when the log cannot be written.
+    """
+    check_sound(models, pin)
+    with locked_log(models) as log:
+        current = _settle(models, log)
+        if not isinstance(expected, EllipsisType) and current != expected:
+            raise ProductionMovedError(
+                f"Version {pin.version} is not promoted: {_name(current)} is in production now, not {_name(expected)}.",
+                "`loans models log` shows who put it there; promote again if that is right.",
+            )
+        return _put(models, log, _promotion(pin, by, why, Action.PROMOTE, current))
+
+
+def roll_back(models: Path, *, by: str, why: str) -> Promotion:
+    """Put back what was in production before the present version, by one rename, and log it; give the new pointer.
+
+    Raises ModelError when nothing was, or when it is damaged; StorageError when the log cannot be written.
+    """
+    with locked_log(models) as log:
+        current = _settle(models, log)
+        earlier = find_earlier(read_lines(log).entries)
+        if current is None or not earlier:
+            raise ModelError(
+                "There is nothing to go back to: no other version was in production before.",
+                "`loans models list` shows the versions; `loans models promote VERSION` puts one into production.",
+            )
+        _refuse_damaged(models, earlier)
+        return _put(models, log, _promotion(earlier[0], by, why, Action.ROLLBACK, current))
+
+
+def read_promotion(models: Path) -> Promotion | None:
+    """Tell which version is in production; None when none was ever promoted. Raises ModelError when unreadable."""
+    path = models / PRODUCTION
+    try:
+        promotion = msgspec.json.decode(path.read_bytes(), type=Promotion)
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ModelError(
+            f"{path} does not tell which model is in production: {error}.",
+            "`loans models promote VERSION` writes it again.",
+        ) from error
+    if promotion.format != FORMAT:
+        raise ModelError(f"{path} has format {promotion.format}; this version reads {FORMAT}.")
+    return promotion
+
+
+def read_log(models: Path) -> LogLines:
+    """Read who put what into production, when and why, oldest first, and what is wrong with the log.
+
+    A last line that was cut (a crash) and one that is still to be written are told and do no harm. Raises StorageError
+    when the log cannot be read.
+    """
+    path = models / LOG
+    try:
+        with path.open("rb") as log:
+            found = read_lines(log.fileno())
+    except FileNotFoundError:
+        found = LogLines(())
+    except OSError as error:
+        raise StorageError(f"The log {path} cannot be read: {error.strerror}.") from error
+    entries, damage, notes = list(found.entries), list(found.damage), list(found.notes)
+    try:
+        promotion = read_promotion(models)
+    except ModelError as error:
+        promotion = None
+        damage.append(error.what)
+    if promotion is not None and (not entries or entries[-1] != promotion.entry):
+        entries.append(promotion.entry)
+        notes.append(
+            f"{LOG}: the line for {promotion.pin.version}, in production since {promotion.promoted}, is still to be "
+            "written; the next promotion or rollback does it"
+        )
+    return LogLines(tuple(entries), (*damage, *find_breaks(entries)), tuple(notes))
+
+
+def check_sound(models: Path, pin: Pin) -> None:
+    """Check a version from its manifest to its graph. Raises ModelError when it is missing, altered or unacceptable."""
+    manifest, _ = read_manifest(models, pin.version, pin.manifest_sha256)
+    damage = find_damage(models, manifest)
+    if damage:
+        raise ModelError(f"Version {pin.version} is not promoted, it is damaged: {'; '.join(damage)}.")
+    audit_version(models, manifest)
+
+
+def name_account() -> str:
+    """Tell who acts: account and host, `anna@submit1`."""
+    try:
+        account = getpass.getuser()
+    except (KeyError, OSError):  # a job may run under a number that no account has
+        account = f"uid {os.getuid()}"
+    return f"{account}@{socket.gethostname()}"
+
+
+def _refuse_damaged(models: Path, earlier: list[Pin]) -> None:
+    """Raise ModelError when the version to go back to is damaged, and name the next older one that is not."""
+    try:
+        check_sound(models, earlier[0])
+    except ModelError as error:
+        for pin in earlier[1:]:
+            try:
+                check_sound(models, pin)
+            except ModelError:
+                continue
+            way_out = f"The next older sound one is {pin.version}: `loans models promote {pin.version}`."
+            break
+        else:
+            way_out = "No older version that was in production is sound; `loans models list` shows all."
+        raise ModelError(f"There is no going back to {earlier[0].version}: {error.what}", way_out) from error
+
+
+def _promotion(pin: Pin, by: str, why: str, action: Action, replaced: Pin | None) -> Promotion:
+    """Make the pointer, with a reason that is text and short enough for its line in the log."""
+    reason = why.encode(errors="replace").decode()
+    promotion = Promotion(FORMAT, pin, now(), by, reason, action, replaced)
+    while (over := len(promotion.entry.encode()) - LONGEST_LINE) > 0 and len(reason) > 1:
+        # A character takes at most 6 bytes, so that no round takes away too much by far.
+        reason = reason[: -(over // 6 + 1)]
+        promotion = msgspec.structs.replace(promotion, why=reason + "…")
+    return promotion
+
+
+def _put(models: Path, log: int, promotion: Promotion) -> Promotion:
+    encoded = msgspec.json.format(msgspec.json.encode(promotion), indent=1) + b"\n"
+    write_bytes(models / PRODUCTION, encoded, "promote.pointer")
+    try:
+        append_line(log, promotion.entry)
+    except OSError as error:
+        raise StorageError(
+            f"Version {promotion.pin.version} is in production, but {models / LOG} cannot be written: "
+            f"{error.strerror}.",
+            "Nothing is lost: the next promotion or rollback writes the missing line.",
+        ) from error
+    return promotion
+
+
+def _settle(models: Path, log: int) -> Pin | None:
+    """Append the line that a crash left out, and tell what is in production.
+
+    A pointer that does not read is about to be replaced; what the log says last stands in for it.
+    """
+    entries = read_lines(log).entries
+    try:
+        promotion = read_promotion(models)
+    except ModelError:
+        return entries[-1].to if entries else None
+    if promotion is None:
+        return None
+    if not entries or entries[-1] != promotion.entry:
+        try:
+            append_line(log, promotion.entry)
+        except OSError as error:
+            raise StorageError(f"{models / LOG} cannot be written: {error.strerror}. Nothing was changed.") from error
+    return promotion.pin
+
+
+def _name(pin: Pin | None) -> str:
+    return pin.version if pin else "nothing"

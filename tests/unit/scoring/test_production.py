@@ -1,0 +1,344 @@
+"""What is in production: one pointer, a pile of what was there before, and a log that misses nothing."""
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scoring import production, promotion_log
+from scoring.contract import Contract
+from scoring.errors import ModelError, StorageError
+from scoring.failpoints import PROMOTION_POINTS, VARIABLE
+from scoring.production import (
+    PRODUCTION,
+    ProductionMovedError,
+    promote,
+    read_log,
+    read_promotion,
+    roll_back,
+)
+from scoring.promotion_log import LOG, LONGEST_LINE, Action, LogEntry, find_earlier
+from scoring.registry import MODEL, VERSIONS, Pin
+from tests.unit.scoring.linear_model import publish_linear
+from tests.unit.scoring.test_registry import publish
+
+REPOSITORY = Path(__file__).parents[3]
+
+
+def published(models: Path, contract: Contract, *versions: str) -> list[Pin]:
+    """Publish some versions."""
+    return [publish(models, contract, version, version.encode()) for version in versions]
+
+
+def current(models: Path) -> str:
+    """Name the version in production."""
+    promotion = read_promotion(models)
+    assert promotion is not None
+    return promotion.pin.version
+
+
+def told(models: Path) -> list[tuple[str, str | None, str]]:
+    """Give (action, from, to) of each entry of the log."""
+    return [
+        (str(entry.action), entry.replaced.version if entry.replaced else None, entry.to.version)
+        for entry in read_log(models).entries
+    ]
+
+
+def test_promotion_is_read_as_written(tmp_path: Path) -> None:
+    """Production names the promoted version, by whom and why; the next promotion replaces it."""
+    assert read_promotion(tmp_path) is None
+    pin = publish_linear(tmp_path)
+    promotion = read_promotion(tmp_path)
+    assert promotion is not None
+    assert (promotion.pin, promotion.by, promotion.why, promotion.replaced) == (pin, "test", "test", None)
+    assert promote(tmp_path, pin, by="anna@submit1", why="after review") == read_promotion(tmp_path)
+    again = read_promotion(tmp_path)
+    assert again is not None
+    assert (again.pin, again.by, again.why, again.replaced) == (pin, "anna@submit1", "after review", pin)
+
+
+def test_a_pointer_of_before_the_log_is_read_and_logged(tmp_path: Path, contract: Contract) -> None:
+    """A registry that knew neither log nor rollback is read; its promotion becomes the first line of the log."""
+    a, b = published(tmp_path, contract, "a", "b")
+    old = {"format": 1, "pin": msgspec.to_builtins(a), "promoted": "2026-01-01T00:00:00Z", "by": "x", "why": "y"}
+    (tmp_path / PRODUCTION).write_bytes(msgspec.json.encode(old))
+    assert current(tmp_path) == "a"
+    (note,) = read_log(tmp_path).notes
+    assert "still to be written" in note
+    promote(tmp_path, b, by="test", why="test")
+    assert told(tmp_path) == [("promote", None, "a"), ("promote", "a", "b")]
+    roll_back(tmp_path, by="test", why="test")
+    assert current(tmp_path) == "a"
+
+
+def test_each_rollback_goes_one_step_further_back(tmp_path: Path, contract: Contract) -> None:
+    """Rollbacks take version after version off the pile; a promotion starts anew from there."""
+    a, b, c, d = published(tmp_path, contract, "a", "b", "c", "d")
+    for pin in (a, b, c):
+        promote(tmp_path, pin, by="test", why="test")
+    assert roll_back(tmp_path, by="anna", why="c is off").pin == b
+    assert roll_back(tmp_path, by="anna", why="b too").pin == a
+    with pytest.raises(ModelError, match="nothing to go back to"):
+        roll_back(tmp_path, by="anna", why="a too")
+    assert current(tmp_path) == "a"
+    promote(tmp_path, d, by="test", why="test")
+    assert roll_back(tmp_path, by="anna", why="d is off").pin == a
+    assert told(tmp_path) == [
+        ("promote", None, "a"), ("promote", "a", "b"), ("promote", "b", "c"), ("rollback", "c", "b"),
+        ("rollback", "b", "a"), ("promote", "a", "d"), ("rollback", "d", "a"),
+    ]  # fmt: skip
+    last = read_log(tmp_path).entries[-1]
+    assert (last.by, last.why) == ("anna", "d is off")
+
+
+def test_promoting_the_same_twice_hides_nothing(tmp_path: Path, contract: Contract) -> None:
+    """A version that was promoted twice in a row is one step of the way back."""
+    a, b = published(tmp_path, contract, "a", "b")
+    for pin in (a, b, b):
+        promote(tmp_path, pin, by="test", why="test")
+    assert roll_back(tmp_path, by="test", why="test").pin == a
+
+
+def test_nothing_to_go_back_to_is_a_sentence(tmp_path: Path, contract: Contract) -> None:
+    """Without a promotion, or with one alone, a rollback is refused, and nothing changes."""
+    with pytest.raises(ModelError, match="nothing to go back to"):
+        roll_back(tmp_path, by="test", why="test")
+    (a,) = published(tmp_path, contract, "a")
+    promote(tmp_path, a, by="test", why="test")
+    before = (tmp_path / PRODUCTION).read_bytes(), (tmp_path / LOG).read_bytes()
+    with pytest.raises(ModelError, match="nothing to go back to"):
+        roll_back(tmp_path, by="test", why="test")
+    assert before == ((tmp_path / PRODUCTION).read_bytes(), (tmp_path / LOG).read_bytes())
+
+
+def test_a_rollback_to_a_damaged_version_is_refused(tmp_path: Path, contract: Contract) -> None:
+    """What is damaged does not come back; the next older sound one is named, or that there is none."""
+    a, b, c, d = published(tmp_path, contract, "a", "b", "c", "d")
+    for pin in (a, b, c, d):
+        promote(tmp_path, pin, by="test", why="test")
+    for version in ("c", "b"):
+        (tmp_path / VERSIONS / version / MODEL).write_bytes(b"altered")
+    with pytest.raises(ModelError, match=r"There is no going back to c: .*damaged") as refused:
+        roll_back(tmp_path, by="test", why="test")
+    assert "`loans models promote a`" in refused.value.way_out
+    (tmp_path / VERSIONS / "a" / MODEL).unlink()
+    with pytest.raises(ModelError) as refused:
+        roll_back(tmp_path, by="test", why="test")
+    assert "No older version" in refused.value.way_out
+    assert current(tmp_path) == "d"
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.sampled_from(["a", "b", "c", "back"]), max_size=30))
+def test_the_way_back_is_a_pile(steps: list[str]) -> None:
+    """Whatever was promoted and rolled back, the next rollback goes where a pile says."""
+    pins = {name: Pin(name, name * 64) for name in "abc"}
+    entries: list[LogEntry] = []
+    pile: list[Pin] = []
+    for step in steps:
+        before = pile[-1] if pile else None
+        if step == "back":
+            earlier = find_earlier(entries)
+            assert earlier == pile[-2::-1]
+            if not earlier:
+                continue
+            pile.pop()
+            entries.append(LogEntry(1, "", "", Action.ROLLBACK, "", before, earlier[0]))
+        else:
+            if before != pins[step]:
+                pile.append(pins[step])
+            entries.append(LogEntry(1, "", "", Action.PROMOTE, "", before, pins[step]))
+
+
+def test_only_what_was_expected_is_replaced(tmp_path: Path, contract: Contract) -> None:
+    """Whoever names what he takes to be in production replaces nothing else."""
+    a, b = published(tmp_path, contract, "a", "b")
+    with pytest.raises(ProductionMovedError, match="nothing is in production now, not b"):
+        promote(tmp_path, a, by="test", why="test", expected=b)
+    promote(tmp_path, a, by="test", why="test", expected=None)
+    with pytest.raises(ProductionMovedError, match="a is in production now, not nothing"):
+        promote(tmp_path, b, by="test", why="test", expected=None)
+    promote(tmp_path, b, by="test", why="test", expected=a)
+    assert told(tmp_path) == [("promote", None, "a"), ("promote", "a", "b")]
+
+
+def test_of_many_at_once_all_are_logged_in_order(tmp_path: Path, contract: Contract) -> None:
+    """Twenty promotions at the same moment: every one has its line, each replaced what the one before put there."""
+    pins = published(tmp_path, contract, *(f"v{number:02d}" for number in range(20)))
+    with ThreadPoolExecutor(20) as pool:
+        list(pool.map(lambda pin: promote(tmp_path, pin, by="test", why="test"), pins))
+    log = read_log(tmp_path)
+    assert sorted(entry.to.version for entry in log.entries) == [pin.version for pin in pins]
+    assert (log.damage, log.notes) == ((), ())
+    assert current(tmp_path) == log.entries[-1].to.version
+    assert len((tmp_path / LOG).read_bytes().splitlines()) == 20
+
+
+def run_promotion(models: Path, pin: Pin, orders: str = "") -> "subprocess.Popen[bytes]":
+    """Promote in a process of its own, with failpoints."""
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from scoring.production import promote; from scoring.registry import Pin\n"
+        "promote(Path(sys.argv[1]), Pin(*sys.argv[2:4]), by='process', why='test')"
+    )
+    command = [sys.executable, "-c", code, str(models), pin.version, pin.manifest_sha256]
+    environment = {**os.environ, VARIABLE: orders} if orders else dict(os.environ)
+    return subprocess.Popen(command, cwd=REPOSITORY, env=environment)
+
+
+def test_processes_exclude_each_other(tmp_path: Path, contract: Contract) -> None:
+    """Six processes that promote at once leave six lines that follow from each other."""
+    pins = published(tmp_path, contract, *(f"v{number}" for number in range(6)))
+    assert [process.wait(60) for process in [run_promotion(tmp_path, pin) for pin in pins]] == [0] * 6
+    log = read_log(tmp_path)
+    assert (len(log.entries), log.damage, log.notes) == (6, (), ())
+
+
+@pytest.mark.parametrize("point", PROMOTION_POINTS)
+def test_a_kill_leaves_pointer_and_log_in_agreement(tmp_path: Path, contract: Contract, point: str) -> None:
+    """Killed anywhere, a promotion happened or did not; the log says so, and the next one completes it."""
+    a, b, c = published(tmp_path, contract, "a", "b", "c")
+    promote(tmp_path, a, by="test", why="test")
+    assert run_promotion(tmp_path, b, f"{point}=kill").wait(60) == -signal.SIGKILL
+    happened = current(tmp_path) == "b"
+    assert happened is (point in ("promote.pointer.rename.after", "promote.log.before", "promote.log.after"))
+    expected = [("promote", None, "a"), *([("promote", "a", "b")] if happened else [])]
+    log = read_log(tmp_path)
+    assert told(tmp_path) == expected
+    assert log.damage == ()
+    assert bool(log.notes) is (happened and point != "promote.log.after")
+    promote(tmp_path, c, by="test", why="test")
+    assert told(tmp_path) == [*expected, ("promote", "b" if happened else "a", "c")]
+    assert read_log(tmp_path).notes == ()
+    assert roll_back(tmp_path, by="test", why="test").pin == (b if happened else a)
+
+
+def test_a_torn_last_line_is_told_and_does_no_harm(tmp_path: Path, contract: Contract) -> None:
+    """A line that was cut anywhere is told; the next entry stands on a line of its own, with the lost one before it."""
+    a, b = published(tmp_path, contract, "a", "b")
+    promote(tmp_path, a, by="test", why="test")
+    promote(tmp_path, b, by="test", why="test")
+    content = (tmp_path / LOG).read_bytes()
+    begin = content.index(b"\n") + 1
+    for end in range(begin + 1, len(content)):
+        (tmp_path / LOG).write_bytes(content[:end])
+        log = read_log(tmp_path)
+        assert log.damage == ()
+        # With nothing but its line end missing, the entry still reads.
+        assert len(log.notes) == (2 if end < len(content) - 1 else 0)
+        assert [entry.to for entry in log.entries] == [a, b]
+    (tmp_path / LOG).write_bytes(content[: begin + 40])
+    assert roll_back(tmp_path, by="test", why="test").pin == a
+    assert told(tmp_path) == [("promote", None, "a"), ("promote", "a", "b"), ("rollback", "b", "a")]
+    (damage,) = read_log(tmp_path).damage
+    assert "line 2 does not read" in damage
+
+
+def test_altered_and_missing_lines_are_found(tmp_path: Path, contract: Contract) -> None:
+    """A line that was altered or taken out of the log is named."""
+    pins = published(tmp_path, contract, "a", "b", "c")
+    for pin in pins:
+        promote(tmp_path, pin, by="test", why="test")
+    lines = (tmp_path / LOG).read_bytes().splitlines(keepends=True)
+    (tmp_path / LOG).write_bytes(lines[0] + lines[2])
+    (damage,) = read_log(tmp_path).damage
+    assert damage == f"{LOG}: entry 2 replaced b, but a was in production: lines are missing or altered"
+    (tmp_path / LOG).write_bytes(lines[0] + b"{}\n" + lines[1] + lines[2])
+    assert read_log(tmp_path).damage == (f"{LOG}: line 2 does not read",)
+    (tmp_path / LOG).write_bytes(lines[0] + lines[1].replace(b'"format":1', b'"format":2') + lines[2])
+    assert "line 2 does not read" in read_log(tmp_path).damage[0]
+
+
+def test_a_pointer_that_does_not_read_can_be_replaced(tmp_path: Path, contract: Contract) -> None:
+    """With a damaged pointer the log stands in: it is told, and the next promotion writes it again."""
+    a, b = published(tmp_path, contract, "a", "b")
+    promote(tmp_path, a, by="test", why="test")
+    (tmp_path / PRODUCTION).write_bytes(b"{")
+    assert "does not tell which model" in read_log(tmp_path).damage[0]
+    promote(tmp_path, b, by="test", why="test")
+    assert told(tmp_path) == [("promote", None, "a"), ("promote", "a", "b")]
+    assert read_log(tmp_path).damage == ()
+
+
+@pytest.mark.parametrize("letter", ["x", "é", "\U0001f600", "\x01", '"', "\ud800"])
+def test_a_line_is_never_longer_than_a_page(tmp_path: Path, letter: str) -> None:
+    """However long and strange the reason, its line in the log is cut to 4 KiB, pointer and log agree, and it reads."""
+    pin = publish_linear(tmp_path)
+    promote(tmp_path, pin, by="test", why=letter * 10_000)
+    lines = (tmp_path / LOG).read_bytes().splitlines(keepends=True)
+    assert len(lines) == 2
+    assert 3_900 < len(lines[1]) <= LONGEST_LINE
+    log = read_log(tmp_path)
+    assert (log.damage, log.notes, len(log.entries)) == ((), (), 2)
+    assert log.entries[1].why.endswith("…")
+
+
+def test_storage_that_fails_changes_nothing_or_says_what_it_did(
+    tmp_path: Path, contract: Contract, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A log that cannot be written after the rename is told, with what is in production; the next one completes it."""
+    a, b = published(tmp_path, contract, "a", "b")
+    promote(tmp_path, a, by="test", why="test")
+
+    def fail(_log: int, _entry: LogEntry) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(production, "append_line", fail)
+        with pytest.raises(StorageError, match=r"b is in production, but .* cannot be written: No space left"):
+            promote(tmp_path, b, by="test", why="test")
+        assert current(tmp_path) == "b"
+        with pytest.raises(StorageError, match="Nothing was changed"):
+            promote(tmp_path, a, by="test", why="test")
+        assert current(tmp_path) == "b"
+    promote(tmp_path, a, by="test", why="test")
+    assert told(tmp_path) == [("promote", None, "a"), ("promote", "a", "b"), ("promote", "b", "a")]
+
+
+@pytest.mark.parametrize("mask", [0o000, 0o022, 0o077])
+def test_the_log_is_for_owner_and_group(tmp_path: Path, mask: int) -> None:
+    """Whoever promotes first, others of the site's group can append to the log, and the world cannot read it."""
+    before = os.umask(mask)
+    try:
+        publish_linear(tmp_path)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / LOG).stat().st_mode) == 0o660
+
+
+def test_somebody_who_keeps_the_lock_is_not_waited_for_for_ever(
+    tmp_path: Path, contract: Contract, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While another holds the log, a promotion waits, then says so and changes nothing."""
+    a, _ = published(tmp_path, contract, "a", "b")
+    monkeypatch.setattr(promotion_log, "LOCK_SECONDS", 0.1)
+    with (
+        promotion_log.locked_log(tmp_path),
+        pytest.raises(StorageError, match="Somebody else has been promoting"),
+    ):
+        promote(tmp_path, a, by="test", why="test")
+    assert read_promotion(tmp_path) is None
+    promote(tmp_path, a, by="test", why="test")
+
+
+def test_a_folder_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
+    """A log that cannot be opened or read is storage trouble, in words."""
+    pin = publish_linear(tmp_path)
+    (tmp_path / LOG).unlink()
+    (tmp_path / LOG).mkdir()
+    for act in (
+        lambda: promote(tmp_path, pin, by="test", why="test"),
+        lambda: roll_back(tmp_path, by="test", why="test"),
+        lambda: read_log(tmp_path),
+    ):
+        with pytest.raises(StorageError, match="cannot be"):
+            act()
