@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -33,6 +34,9 @@ from tests.integration.site_fixtures import daemon as daemon  # noqa: PLC0414 - 
 from tests.integration.site_fixtures import live as live  # noqa: PLC0414
 from tests.integration.trained import TrainedSite
 from tests.integration.trained import trained as trained  # noqa: PLC0414
+
+if TYPE_CHECKING:
+    from training.learnt import Learnt
 
 ROWS = 10_000
 NAME = "Mai crédits.csv"
@@ -64,10 +68,10 @@ def read_features(content: bytes) -> NDArray[np.float32]:
 
 
 def sklearn_says(trained: TrainedSite, content: bytes) -> NDArray[np.float64]:
-    """Ask the fitted pipeline of that very training run."""
+    """Ask what was fitted in that very training run, calibration included."""
     fitted = trained.result.folder / "candidates" / trained.result.candidate / "fitted.pickle"
-    pipeline = pickle.loads(fitted.read_bytes())  # noqa: S301 - written by this very test run
-    return np.asarray(pipeline.predict_proba(read_features(content))[:, 1], np.float64)
+    learnt: Learnt = pickle.loads(fitted.read_bytes())  # noqa: S301 - written by this very test run
+    return learnt.predict(read_features(content))
 
 
 def read_predictions(path: Path) -> tuple[list[str], list[int], NDArray[np.float64], set[str]]:
