@@ -132,9 +132,7 @@ def _clear(path: Path, temporary: Path) -> None:
     try:
         os.link(temporary, permit)
     except FileExistsError:
-        with suppress(FileNotFoundError):
-            if temporary.stat().st_mtime - permit.stat().st_mtime > STALE_SECONDS:
-                os.unlink(permit)  # whoever made it died in the few milliseconds that it stands
+        _clear_permit(permit, temporary)
         time.sleep(_TAKEOVER_SECONDS)
         return
     try:
@@ -144,6 +142,27 @@ def _clear(path: Path, temporary: Path) -> None:
             _LOG.warning("the tree is taken over from a daemon that is gone: %s", dead)
     finally:
         os.unlink(permit)
+
+
+def _clear_permit(permit: Path, temporary: Path) -> None:
+    """Take the permit of a daemon away that died in the few milliseconds that it stands.
+
+    It is renamed first and looked at again: another that waits for it may have been quicker, and have its own by now.
+    """
+    grave = temporary.with_name(f"{temporary.name}.permit")
+    with suppress(FileNotFoundError):
+        if _is_dead(permit, temporary):
+            os.rename(permit, grave)
+            if not _is_dead(grave, temporary):
+                with suppress(FileExistsError):
+                    os.link(grave, permit)
+            os.unlink(grave)
+
+
+def _is_dead(path: Path, temporary: Path) -> bool:
+    owner, beat = _read(path)
+    os.utime(temporary)  # the server's own clock, as for the heartbeats
+    return owner is None or not _may_live(owner, temporary.stat().st_mtime - beat)
 
 
 def _read_dead(path: Path, temporary: Path) -> str | None:

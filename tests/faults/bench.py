@@ -123,10 +123,15 @@ class Bench:
         if old_receipt:
             (self.layout.outbox / "old.receipt.json").write_bytes(old_receipt)
         self.file = folder / "site.json"
-        self.file.write_bytes(msgspec.json.encode(self.site))
+        self.allow_attempts(self.site.scoring.attempts)
         self.log = folder / "daemon.log"
         self.dropped: dict[str, bytes] = {}
         self.process: subprocess.Popen[bytes] | None = None
+
+    def allow_attempts(self, attempts: int) -> None:
+        """Say in the site file how often a chunk is tried; a daemon that starts reads it."""
+        scoring = msgspec.structs.replace(self.site.scoring, attempts=attempts)
+        self.file.write_bytes(msgspec.json.encode(msgspec.structs.replace(self.site, scoring=scoring)))
 
     def start(self, orders: str | None = None, environment: Mapping[str, str] | None = None) -> None:
         """Start the daemon, with failpoints or as in normal runs."""

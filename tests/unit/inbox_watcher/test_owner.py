@@ -136,9 +136,35 @@ def test_an_owner_that_was_replaced_ends(path: Path, monkeypatch: pytest.MonkeyP
     assert json.loads(path.read_text())["token"] == "other"
 
 
-def test_two_that_start_together_do_not_both_get_it(path: Path) -> None:
-    """Of many that find a dead owner at the same moment, one gets the tree."""
+def test_a_daemon_that_died_while_taking_over_keeps_nobody_out(path: Path) -> None:
+    """Killed in the milliseconds of a takeover, it leaves its permit; the next daemon does not wait for that to age."""
+    gone = replace(describe_self(), pid=dead_pid(), token="gone")
+    write_owner(path, gone)
+    write_owner(path.with_name(f"{path.name}.takeover"), gone)
+    begun = time.monotonic()
+    with owned(path, no_loss):
+        assert json.loads(path.read_text())["pid"] == os.getpid()
+    assert time.monotonic() - begun < 1
+    assert os.listdir(path.parent) == []
+
+
+def test_a_permit_on_another_host_is_waited_for(path: Path) -> None:
+    """Whether one on another host that is taking over still lives cannot be seen: its permit stands until it is old."""
     write_owner(path, replace(describe_self(), pid=dead_pid(), token="gone"))
+    permit = path.with_name(f"{path.name}.takeover")
+    write_owner(permit, replace(describe_self(), host="submit-2", token="other"), age=STALE_SECONDS - 60)
+    with pytest.raises(LoansError, match="took this site over at this very moment"), ExitStack() as stack:
+        stack.enter_context(owned(path, no_loss))
+    write_owner(permit, replace(describe_self(), host="submit-2", token="other"), age=STALE_SECONDS + 20)
+    with owned(path, no_loss):
+        assert json.loads(path.read_text())["pid"] == os.getpid()
+
+
+@pytest.mark.parametrize("left", ["", ".takeover"])
+def test_two_that_start_together_do_not_both_get_it(path: Path, left: str) -> None:
+    """Of many that find a dead owner, or its permit too, at the same moment, one gets the tree."""
+    for name in {path.name, path.name + left}:
+        write_owner(path.with_name(name), replace(describe_self(), pid=dead_pid(), token="gone"))
     start = threading.Barrier(8)
     won: list[int] = []
     with ExitStack() as stack:
