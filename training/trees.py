@@ -45,10 +45,11 @@ class Tree:
 
 
 def round_down(thresholds: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Give the largest finite float32 not above each threshold."""
+    """Give the largest float32 not above each threshold; minus infinity where no finite one is."""
     limit = np.finfo(np.float32).max
     rounded = np.clip(thresholds, -limit, limit).astype(np.float32)
-    below = np.nextafter(rounded, np.float32(-np.inf))
+    with np.errstate(over="ignore"):  # below the lowest float32 lies minus infinity, which no number reaches
+        below = np.nextafter(rounded, np.float32(-np.inf))
     return np.asarray(np.where(rounded > thresholds, below, rounded), np.float32)
 
 

@@ -1,0 +1,31 @@
+"""What a node imports before it has work."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[3]
+
+
+@pytest.mark.parametrize(
+    ("module", "unwanted"),
+    [
+        ("preprocess", {"sklearn", "skl2onnx", "onnxruntime", "polars"}),
+        ("split", {"sklearn", "skl2onnx", "onnxruntime", "polars"}),
+        ("fit", {"sklearn", "skl2onnx", "onnxruntime", "polars"}),
+        ("train_blend", {"sklearn", "skl2onnx", "onnxruntime", "polars"}),
+        ("train", {"sklearn", "skl2onnx", "onnxruntime", "polars"}),
+        ("evaluate", {"sklearn", "skl2onnx"}),
+        ("promote", {"sklearn", "skl2onnx", "onnxruntime", "polars"}),
+        ("nodes", {"sklearn", "skl2onnx", "onnxruntime", "polars"}),
+    ],
+)
+def test_modules_import_late(module: str, unwanted: set[str]) -> None:
+    """Importing a node takes none of the packages that cost a second on a slow machine."""
+    code = f"import sys, training.{module}; print(*({unwanted!r} & set(sys.modules)))"
+    ended = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert ended.stdout.split() == []
