@@ -138,7 +138,7 @@ def test_a_header_alone_publishes_zero_rows(live: LiveSite, daemon: Daemon, cont
     batch = daemon.wait_for("header only.csv", content[: content.index(b"\n") + 1])
     assert (batch.state, batch.rows) == (State.DONE, 0)
     lines = (live.layout.outbox / "header only.predictions.csv").read_text().splitlines()
-    assert lines == ["id,row_number,pd,model_version"]
+    assert lines == ["id,row_number,pd,score,band,decision,model_version"]
     assert read_receipt(live.layout.outbox / "header only.receipt.json").rows_in == 0
 
 
