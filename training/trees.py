@@ -45,12 +45,12 @@ class Tree:
 
 
 def round_down(thresholds: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Give the largest float32 not above each threshold; minus infinity where no finite one is."""
+    """Give the largest finite float32 not above each threshold; the lowest one where none is."""
     limit = np.finfo(np.float32).max
     rounded = np.clip(thresholds, -limit, limit).astype(np.float32)
-    with np.errstate(over="ignore"):  # below the lowest float32 lies minus infinity, which no number reaches
+    with np.errstate(over="ignore"):  # what lies below the lowest float32 is not taken
         below = np.nextafter(rounded, np.float32(-np.inf))
-    return np.asarray(np.where(rounded > thresholds, below, rounded), np.float32)
+    return np.asarray(np.where((rounded > thresholds) & (rounded > -limit), below, rounded), np.float32)
 
 
 def exact_unit(bound: float) -> float:
