@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -199,3 +200,11 @@ def test_threads_write_side_by_side(tmp_path: Path) -> None:
         assert all(threads.map(write, range(100)))
     assert len(journal.open_batches()) == 100
     journal.close()
+
+
+def test_what_is_recorded_is_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Outside of these tests, which leave that out, each entry waits for the disk (SQLite's FULL, in WAL mode)."""
+    monkeypatch.undo()
+    with closing(Journal(tmp_path / "journal.sqlite")) as journal:
+        assert journal._database.execute("PRAGMA synchronous").fetchone() == (2,)
+        assert journal._database.execute("PRAGMA journal_mode").fetchone() == ("wal",)

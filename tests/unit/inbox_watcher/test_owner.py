@@ -148,11 +148,12 @@ def test_a_daemon_that_died_while_taking_over_keeps_nobody_out(path: Path) -> No
     assert os.listdir(path.parent) == []
 
 
-def test_a_permit_on_another_host_is_waited_for(path: Path) -> None:
+def test_a_permit_on_another_host_is_waited_for(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whether one on another host that is taking over still lives cannot be seen: its permit stands until it is old."""
     write_owner(path, replace(describe_self(), pid=dead_pid(), token="gone"))
     permit = path.with_name(f"{path.name}.takeover")
     write_owner(permit, replace(describe_self(), host="submit-2", token="other"), age=STALE_SECONDS - 60)
+    monkeypatch.setattr(owner, "_TAKEOVER_SECONDS", 0.001)
     with pytest.raises(LoansError, match="took this site over at this very moment"), ExitStack() as stack:
         stack.enter_context(owned(path, no_loss))
     write_owner(permit, replace(describe_self(), host="submit-2", token="other"), age=STALE_SECONDS + 20)
