@@ -22,10 +22,10 @@ from scoring.production import promote
 from scoring.reader import read_loans
 from scoring.registry import GOLDEN, MODEL, publish_version
 from scoring.source import open_source
-from training.candidates import feature_positions
-from training.export import export_graph
-from training.generate import generate_loans
-from training.packages import package_versions
+from training.graphs.export import export_graph
+from training.learning.candidates import feature_positions
+from training.loans.generate import generate_loans
+from training.records.packages import package_versions
 
 TRAINING_ROWS = 100_000
 POLICY = Policy(

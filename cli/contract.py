@@ -9,7 +9,7 @@ from cli.output import DEFAULT_SITE, JsonOption, SiteOption, print_json, say
 
 if TYPE_CHECKING:
     from inbox_watcher.config import Site
-    from training.contract_inference import Inference
+    from training.contract_proposal.inference import Inference
 
 app = typer.Typer(help="The data contract.", no_args_is_help=True)
 
@@ -40,8 +40,8 @@ def infer(
     json: JsonOption = False,
 ) -> None:
     """Propose a data contract from a labelled CSV: a commented TOML file to read, mend and confirm."""
-    from training.contract_inference import MAX_UNPACKED_BYTES, infer_contract
-    from training.contract_proposal import Wishes
+    from training.contract_proposal.inference import MAX_UNPACKED_BYTES, infer_contract
+    from training.contract_proposal.proposal import Wishes
 
     # A site is not needed yet: the contract may come first. Where there is one, its bound and its folders count.
     loaded = _load(site)
@@ -89,7 +89,7 @@ def _tell(inference: "Inference", output: Path, site: "Site | None") -> None:
 
 
 def _facts(inference: "Inference", file: Path, output: Path) -> dict[str, object]:
-    from training.contract_text import describe_profile
+    from training.contract_proposal.text import describe_profile
 
     proposal, contract = inference.proposal, inference.proposal.contract
     return {

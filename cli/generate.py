@@ -25,7 +25,7 @@ def generate(
 ) -> None:
     """Write synthetic loans of the reference schema, streamed, any number of them."""
     from scoring.atomic import written_atomically
-    from training.generate import generate_loans
+    from training.loans.generate import generate_loans
 
     if str(output) == "-":
         if json:

@@ -15,9 +15,9 @@ from cli.retrain_board import RetrainBoard
 if TYPE_CHECKING:
     from dag_specs.jobs import Scheduler
     from inbox_watcher.config import Site
-    from training.request import PolicySettings, PromoteMode
-    from training.retrain import Run
-    from training.run_plan import RetrainOrder
+    from training.records.request import PolicySettings, PromoteMode
+    from training.run.retrain import Run
+    from training.run.run_plan import RetrainOrder
 
 
 def register(app: typer.Typer) -> None:
@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
 
 
 def _modes(text: str) -> "PromoteMode":
-    from training.request import PromoteMode
+    from training.records.request import PromoteMode
 
     try:
         return PromoteMode(text)
@@ -73,14 +73,14 @@ def retrain(
         scheduler = connect_pool(loaded)
         run = _resume(loaded, run_id, scheduler)
     else:
-        from training.retrain import start
+        from training.run.retrain import start
 
         order = make_order(loaded, history, mode)
         scheduler = connect_pool(loaded)
         run = start(order, scheduler)
     _announce(run)
     with _settled(run, scheduler):
-        from training.retrain import finish
+        from training.run.retrain import finish
 
         if json:
             print_json(facts(finish(run, scheduler)))
@@ -92,7 +92,7 @@ def retrain(
 
 def _resume(site: "Site", run_id: str | None, scheduler: "Scheduler") -> "Run":
     from inbox_watcher.layout import Layout, StateLayout
-    from training.retrain import resume
+    from training.run.retrain import resume
 
     return resume(
         Layout(Path(site.root)).training,
@@ -156,7 +156,7 @@ def _wants_to_leave() -> bool:
 
 def _stop(run: "Run", scheduler: "Scheduler") -> None:
     from scoring.errors import LoansError
-    from training.retrain import stop
+    from training.run.retrain import stop
 
     # A second signal while HTCondor is told would leave the run in the queue.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -172,8 +172,8 @@ def make_order(site: "Site", history: list[Path] | None, mode: "PromoteMode") ->
     from inbox_watcher.layout import Layout, StateLayout
     from scoring.contract import load_contract
     from scoring.errors import LoansError
-    from training.request import Gates
-    from training.run_plan import RetrainOrder
+    from training.records.request import Gates
+    from training.run.run_plan import RetrainOrder
 
     layout, wanted = Layout(Path(site.root)), site.training
     named = history or [Path(path) for path in wanted.history] or sorted(layout.history.glob("*.csv"))
@@ -209,6 +209,6 @@ def make_order(site: "Site", history: list[Path] | None, mode: "PromoteMode") ->
 def _policy(site: "Site") -> "PolicySettings":
     import msgspec
 
-    from training.request import PolicySettings
+    from training.records.request import PolicySettings
 
     return msgspec.convert(msgspec.to_builtins(site.policy), PolicySettings)

@@ -8,8 +8,8 @@ from cli.output import console, say
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from training.progress import NodeProgress
-    from training.request import RunRequest
+    from training.records.request import RunRequest
+    from training.run.progress import NodeProgress
 
 _ENDS = ("done", "failed", "held", "removed")
 
@@ -21,7 +21,7 @@ class RetrainBoard:
         """Show nothing yet."""
         from rich.live import Live
 
-        from training.run_view import title_nodes
+        from training.run.run_view import title_nodes
 
         self._titles = title_nodes(request)
         self._nodes: dict[str, NodeProgress] = {}
@@ -69,7 +69,7 @@ class RetrainBoard:
     def _table(self) -> "Table":
         from rich.table import Table
 
-        from training.run_view import TROUBLE, sum_up
+        from training.run.run_view import TROUBLE, sum_up
 
         table = Table("node", "state", "done", "host", "seconds", "AUC")
         # A copy: the table is drawn in a thread of its own.

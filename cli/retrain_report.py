@@ -7,7 +7,7 @@ from cli.output import console
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from training.retrain import CandidateResult, RetrainResult
+    from training.run.retrain import CandidateResult, RetrainResult
 
 _FIGURES = ("auc", "gini", "ks", "accuracy", "precision", "recall", "f1", "log_loss", "ece")
 

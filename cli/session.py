@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
     from scoring.contract import Contract
     from scoring.receipt import Receipt
-    from training.history_frame import HistoryFrame
-    from training.progress import NodeProgress
-    from training.request import PromoteMode
-    from training.retrain import RetrainResult
-    from training.run_plan import RetrainOrder
+    from training.loans.history_frame import HistoryFrame
+    from training.records.request import PromoteMode
+    from training.run.progress import NodeProgress
+    from training.run.retrain import RetrainResult
+    from training.run.run_plan import RetrainOrder
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +53,13 @@ class Session:
         unusable contract.
         """
         from cli.retrain import make_order
-        from training.request import PromoteMode
+        from training.records.request import PromoteMode
 
         return make_order(self.site, history, promote or PromoteMode.NEVER)
 
     def read_history(self, files: tuple[Path, ...]) -> "HistoryFrame":
         """Read labelled files as a table, by the reader that trains and scores. Raises FileRefusedError."""
-        from training.history_frame import read_history
+        from training.loans.history_frame import read_history
 
         return read_history(files, self.contract)
 
@@ -68,7 +68,7 @@ class Session:
     ) -> "RetrainResult":
         """Carry out an order on the site's pool. Raises LoansError when it cannot be, or a node fails."""
         from cli.sites import connect_pool
-        from training.retrain import retrain
+        from training.run.retrain import retrain
 
         return retrain(order, connect_pool(self.site), on_progress)
 
@@ -76,7 +76,7 @@ class Session:
         """Give the model card of a version: one HTML page. Raises ModelError when there is none, or it was altered."""
         from scoring.errors import ModelError
         from scoring.registry import VERSIONS, find_damage, read_manifest
-        from training.card import CARD_PAGE
+        from training.card.model_card import CARD_PAGE
 
         models = self.layout.models
         manifest, _ = read_manifest(models, version)

@@ -18,21 +18,21 @@ from scoring.atomic import write_bytes
 from scoring.errors import ModelError, ProofError
 from scoring.golden import seal_golden
 from scoring.model import Graph
-from training.bootstrap import find_intervals
-from training.findings import Evaluation, Fitted, Proof
-from training.golden_rows import build_golden_rows
-from training.importance import measure_importance
-from training.joined_graph import export_learnt
-from training.labelled_loans import LabelledLoans, load_loans
-from training.learnt import Learnt, LearntPipeline, load_fitted
-from training.metrics import draw_curves, measure
-from training.outcome import read_details, run_node
-from training.policy_settings import make_policy
-from training.proof import prove_equal
-from training.request import RunRequest, read_request
-from training.segments import measure_segments
-from training.threads import limit_threads
-from training.throughput import measure_rows_per_second
+from training.graphs.golden_rows import build_golden_rows
+from training.graphs.joined_graph import export_learnt
+from training.graphs.proof import prove_equal
+from training.judging.bootstrap import find_intervals
+from training.judging.importance import measure_importance
+from training.judging.metrics import draw_curves, measure
+from training.judging.policy_settings import make_policy
+from training.judging.segments import measure_segments
+from training.judging.throughput import measure_rows_per_second
+from training.learning.learnt import Learnt, LearntPipeline, load_fitted
+from training.loans.labelled_loans import LabelledLoans, load_loans
+from training.records.findings import Evaluation, Fitted, Proof
+from training.records.outcome import read_details, run_node
+from training.records.request import RunRequest, read_request
+from training.records.threads import limit_threads
 
 
 @dataclass(frozen=True)

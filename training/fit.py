@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 
 from scoring.atomic import write_bytes
 from scoring.errors import ProofError, StorageError
-from training.findings import FoldFit
-from training.folds import draw_folds, leave_out
-from training.labelled_loans import load_loans
-from training.outcome import run_node
-from training.request import read_request
-from training.threads import limit_threads
+from training.loans.folds import draw_folds, leave_out
+from training.loans.labelled_loans import load_loans
+from training.records.findings import FoldFit
+from training.records.outcome import run_node
+from training.records.request import read_request
+from training.records.threads import limit_threads
 from training.train import fit_candidate
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from scoring.errors import LoansError, ProofError
-from training.findings import ShardCounts
-from training.labelled_loans import LabelledLoans, join_loans
-from training.outcome import run_node
-from training.request import RunRequest, Shard, read_request
-from training.threads import limit_threads
+from training.loans.labelled_loans import LabelledLoans, join_loans
+from training.records.findings import ShardCounts
+from training.records.outcome import run_node
+from training.records.request import RunRequest, Shard, read_request
+from training.records.threads import limit_threads
 
 
 def read_shard(request: RunRequest, shard: Shard) -> tuple[LabelledLoans, ShardCounts]:

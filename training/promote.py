@@ -16,16 +16,16 @@ from scoring.errors import ModelError, ProofError
 from scoring.production import ProductionMovedError, name_account, read_log, read_promotion
 from scoring.production import promote as put_into_production
 from scoring.registry import Pin
-from training.champion import compare_champion
-from training.choose import Decision, Verdict, choose_best, decide_promotion
-from training.findings import Comparison, Conclusion, Evaluation
-from training.gathered import gather
-from training.labelled_loans import LabelledLoans, load_loans
-from training.outcome import run_node
-from training.publish import Exported, name_version, publish_best, read_exported
-from training.request import PromoteMode, RunRequest, read_request
-from training.segments import lowest_ratios
-from training.threads import limit_threads
+from training.judging.champion import compare_champion
+from training.judging.choose import Decision, Verdict, choose_best, decide_promotion
+from training.judging.gathered import gather
+from training.judging.publish import Exported, name_version, publish_best, read_exported
+from training.judging.segments import lowest_ratios
+from training.loans.labelled_loans import LabelledLoans, load_loans
+from training.records.findings import Comparison, Conclusion, Evaluation
+from training.records.outcome import run_node
+from training.records.request import PromoteMode, RunRequest, read_request
+from training.records.threads import limit_threads
 
 ATTEMPTS = 3
 """How often the champion is compared anew when somebody promotes another one meanwhile."""

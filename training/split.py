@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scoring.errors import LoansError
-from training.findings import Part, SplitFigures
-from training.folds import draw_folds
-from training.labelled_loans import LabelledLoans, join_loans, load_loans
-from training.loan_hash import hash_loans
-from training.outcome import run_node
-from training.threads import limit_threads
+from training.loans.folds import draw_folds
+from training.loans.labelled_loans import LabelledLoans, join_loans, load_loans
+from training.loans.loan_hash import hash_loans
+from training.records.findings import Part, SplitFigures
+from training.records.outcome import run_node
+from training.records.threads import limit_threads
 
 FEWEST = 20
 """Loans of either outcome that a history must have."""

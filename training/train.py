@@ -16,16 +16,16 @@ import numpy as np
 
 from scoring.contract import Contract
 from scoring.errors import LoansError, ProofError
-from training.candidates import CANDIDATES
-from training.findings import Fitted
-from training.folds import draw_folds
-from training.labelled_loans import LabelledLoans, load_loans
-from training.learnt import Learnt, write_learnt
-from training.outcome import run_node
-from training.packages import package_versions
-from training.request import read_request
-from training.selection import choose_set
-from training.threads import limit_threads
+from training.learning.candidates import CANDIDATES
+from training.learning.learnt import Learnt, write_learnt
+from training.learning.selection import choose_set
+from training.loans.folds import draw_folds
+from training.loans.labelled_loans import LabelledLoans, load_loans
+from training.records.findings import Fitted
+from training.records.outcome import run_node
+from training.records.packages import package_versions
+from training.records.request import read_request
+from training.records.threads import limit_threads
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
@@ -60,7 +60,7 @@ def fit_candidate(
 def train(options: argparse.Namespace) -> Fitted:
     """Do the node's work: the train side of the split and the fits of all folds in, a pickle out."""
     limit_threads(options.threads)
-    from training.out_of_fold import choose, gather_predictions, read_fits
+    from training.learning.out_of_fold import choose, gather_predictions, read_fits
 
     request = read_request(options.request)
     loans = load_loans(options.loans)

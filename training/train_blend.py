@@ -12,16 +12,16 @@ from pathlib import Path
 import numpy as np
 
 from scoring.errors import ProofError
-from training.blend import BLEND, find_weights
-from training.findings import Fitted, ParameterSet
-from training.folds import draw_folds
-from training.labelled_loans import load_loans
-from training.learnt import Learnt, load_fitted, write_learnt
-from training.outcome import read_details, run_node
-from training.packages import package_versions
-from training.request import read_request
-from training.run_folder import train_node
-from training.threads import limit_threads
+from training.learning.blend import BLEND, find_weights
+from training.learning.learnt import Learnt, load_fitted, write_learnt
+from training.loans.folds import draw_folds
+from training.loans.labelled_loans import load_loans
+from training.records.findings import Fitted, ParameterSet
+from training.records.outcome import read_details, run_node
+from training.records.packages import package_versions
+from training.records.request import read_request
+from training.records.run_folder import train_node
+from training.records.threads import limit_threads
 
 
 def train_blend(options: argparse.Namespace) -> Fitted:
@@ -29,7 +29,7 @@ def train_blend(options: argparse.Namespace) -> Fitted:
     limit_threads(options.threads)
     from sklearn.metrics import log_loss, roc_auc_score
 
-    from training.out_of_fold import choose, gather_predictions, read_fits
+    from training.learning.out_of_fold import choose, gather_predictions, read_fits
 
     request = read_request(options.request)
     layout = request.layout

@@ -13,7 +13,7 @@ from inbox_watcher.journal import Journal
 from inbox_watcher.layout import StateLayout
 from scoring.receipt import read_receipt
 from tests.integration.site_fixtures import Daemon, LiveSite
-from training.generate import generate_loans
+from training.loans.generate import generate_loans
 
 ROWS = 20
 _DIFFERENT = 200

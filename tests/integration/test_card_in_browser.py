@@ -11,8 +11,8 @@ import pytest
 
 from tests.browser import Browser, BrowserError, find_browser
 from tests.unit.training.card_sample import make_facts, make_hostile_facts
-from training.card import CARD_PAGE, CardFacts, make_card
-from training.card_page import POLICY
+from training.card.model_card import CARD_PAGE, CardFacts, make_card
+from training.card.page import POLICY
 
 WIDTHS = (390, 820, 1280)
 """A phone, a tablet, a desk (CSS pixels)."""

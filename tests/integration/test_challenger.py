@@ -15,7 +15,7 @@ from scoring.receipt import Receipt, read_receipt
 from scoring.registry import MODEL, VERSIONS
 from tests.integration.site_fixtures import LOANS, Daemon, LiveSite, made_site, running
 from tests.unit.scoring.linear_model import POLICY, publish_linear
-from training.generate import generate_loans
+from training.loans.generate import generate_loans
 
 RIVAL = "rival"
 ROWS = 3_000

@@ -20,7 +20,7 @@ from inbox_watcher.layout import Layout
 from local_pool.status import PoolStatus
 from scoring.registry import list_versions
 from tests.integration.site_fixtures import LOANS
-from training.generate import generate_loans
+from training.loans.generate import generate_loans
 
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "retrain_and_score.ipynb"
 

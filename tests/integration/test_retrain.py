@@ -17,9 +17,9 @@ from scoring.production import read_promotion
 from tests.integration.trained import TrainedSite, order_retrain
 from tests.integration.trained import trained as trained  # noqa: PLC0414 - a fixture is found by its name here
 from tests.unit.dag_specs.in_memory_scheduler import Command, InMemoryScheduler, run_for_real
-from training.generate import generate_loans
-from training.progress import NodeProgress, NodeState
-from training.retrain import RetrainResult, finish, resume, retrain, start, stop
+from training.loans.generate import generate_loans
+from training.run.progress import NodeProgress, NodeState
+from training.run.retrain import RetrainResult, finish, resume, retrain, start, stop
 
 NODES = (
     "preprocess-1",
@@ -149,7 +149,7 @@ def _retrain(root: Path, history: Path, scheduler: InMemoryScheduler) -> Retrain
 
 def test_retrain_without_a_pool(tmp_path: Path, history: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same driver runs the same nodes on any scheduler; one that is away while it is started again ends nothing."""
-    monkeypatch.setattr("training.attempts._QUEUE_INTERVAL", 0.0)
+    monkeypatch.setattr("training.run.attempts._QUEUE_INTERVAL", 0.0)
     scheduler = InMemoryScheduler()
     away = iter([True] * 3)
 
@@ -194,8 +194,8 @@ def test_data_that_fail_are_not_tried_again(tmp_path: Path, history: Path) -> No
 
 def test_a_pool_that_is_away_for_long_is_told(tmp_path: Path, history: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A scheduler that does not answer for long is told of; the run is left as it is."""
-    monkeypatch.setattr("training.attempts._QUEUE_INTERVAL", 0.0)
-    monkeypatch.setattr("training.attempts.SILENCE", 0.0)
+    monkeypatch.setattr("training.run.attempts._QUEUE_INTERVAL", 0.0)
+    monkeypatch.setattr("training.run.attempts.SILENCE", 0.0)
     scheduler = InMemoryScheduler()
     run = start(order_retrain(tmp_path / "site", history), scheduler)
     scheduler.down = True

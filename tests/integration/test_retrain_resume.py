@@ -24,9 +24,9 @@ from local_pool.pool_paths import PoolPaths
 from local_pool.status import PoolStatus, find_processes
 from scoring.registry import MODEL, read_manifest
 from tests.integration.site_fixtures import LOANS, PATIENCE
-from training.generate import generate_loans
-from training.outcome import DONE, Outcome, read_outcome
-from training.run_folder import RunFolder
+from training.loans.generate import generate_loans
+from training.records.outcome import DONE, Outcome, read_outcome
+from training.records.run_folder import RunFolder
 
 HELD_UP = "fit-tree-2-1"
 """The fit that waits until the test says go, so that the run is in its middle."""

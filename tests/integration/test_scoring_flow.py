@@ -36,7 +36,7 @@ from tests.integration.trained import TrainedSite
 from tests.integration.trained import trained as trained  # noqa: PLC0414
 
 if TYPE_CHECKING:
-    from training.learnt import Learnt
+    from training.learning.learnt import Learnt
 
 ROWS = 10_000
 NAME = "Mai crédits.csv"

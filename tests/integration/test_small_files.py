@@ -22,7 +22,7 @@ from tests.integration.many_files import check_published_once, make_files, read_
 from tests.integration.site_fixtures import Daemon, LiveSite, made_site, running
 from tests.integration.trained import TrainedSite
 from tests.integration.trained import trained as trained  # noqa: PLC0414 - a fixture is found by its name here
-from training.generate import generate_loans
+from training.loans.generate import generate_loans
 
 FILES = 300
 TRIES = 10

@@ -10,9 +10,9 @@ import pytest
 from dag_specs.scheduler import connect
 from local_pool.status import PoolStatus
 from scoring.contract import REFERENCE, load_contract
-from training.progress import NodeProgress
-from training.retrain import RetrainResult, retrain
-from training.run_plan import RetrainOrder
+from training.run.progress import NodeProgress
+from training.run.retrain import RetrainResult, retrain
+from training.run.run_plan import RetrainOrder
 
 HISTORY = Path(__file__).parents[3] / "shared" / "data" / "loans_history.csv"
 """The real loans, which lie beside the repository on the team's machines."""

@@ -85,12 +85,18 @@ def test_packages_import_what_they_may(package: str) -> None:
 
 
 def test_every_package_is_known() -> None:
-    """A new package at the top level has to be given its place here and in the distribution."""
+    """A new package at the top level has to be given its place here, and each with its rooms in the distribution."""
     import tomllib
 
     settings = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
     found = {path.parent.name for path in REPOSITORY.glob("*/__init__.py")}
-    assert found == set(ALLOWED) == set(settings["tool"]["setuptools"]["packages"])
+    assert found == set(ALLOWED)
+    rooms = {
+        path.parent.relative_to(REPOSITORY).as_posix().replace("/", ".")
+        for package in ALLOWED
+        for path in (REPOSITORY / package).rglob("__init__.py")
+    }
+    assert rooms == set(settings["tool"]["setuptools"]["packages"])
 
 
 @pytest.mark.parametrize("name", ["htcondor2", "classad2", "htcondor", "classad"])
@@ -119,7 +125,7 @@ def test_scoring_never_needs_what_trains(package: str) -> None:
 
 
 def test_pickles_are_opened_in_one_place() -> None:
-    """Only `training/learnt.py`, which opens what its own run wrote and by its hash, can load a pickle at all."""
+    """Only `training/learning/learnt.py`, which opens by its hash what its own run wrote, can load a pickle at all."""
     users = {
         path.relative_to(REPOSITORY).as_posix()
         for package in ALLOWED
@@ -127,7 +133,7 @@ def test_pickles_are_opened_in_one_place() -> None:
         if {name.partition(".")[0] for name in imports(path)} & {"pickle", "cloudpickle", "dill", "joblib", "shelve"}
         or "allow_pickle=True" in path.read_text()
     }
-    assert users == {"training/learnt.py"}
+    assert users == {"training/learning/learnt.py"}
 
 
 def test_modules_are_called_by_what_is_inside() -> None:

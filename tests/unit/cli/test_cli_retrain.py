@@ -10,12 +10,12 @@ from inbox_watcher.config import load_site
 from scoring.contract import REFERENCE
 from tests.unit.cli.conftest import Loans
 from tests.unit.dag_specs.in_memory_scheduler import InMemoryScheduler
-from training.findings import FoldFit
-from training.generate import generate_loans
-from training.outcome import run_node
-from training.progress import NodeProgress, NodeState
-from training.request import Gates, PromoteMode, RunRequest
-from training.run_plan import plan_run
+from training.loans.generate import generate_loans
+from training.records.findings import FoldFit
+from training.records.outcome import run_node
+from training.records.request import Gates, PromoteMode, RunRequest
+from training.run.progress import NodeProgress, NodeState
+from training.run.run_plan import plan_run
 
 SETTINGS = """
 root = "{folder}/root"
@@ -128,7 +128,7 @@ def test_failed_run_tells_how_to_go_on(
 ) -> None:
     """A node that fails ends the command with its name and the way to go on; `--resume` begins there."""
     # Each look at the queue, due at every round, runs a job in memory.
-    monkeypatch.setattr("training.attempts._QUEUE_INTERVAL", 0.0)
+    monkeypatch.setattr("training.run.attempts._QUEUE_INTERVAL", 0.0)
     ran = loans("retrain", "--site", str(site))
     assert ran.code == 1
     (folder,) = (site.parent / "root" / "training").iterdir()

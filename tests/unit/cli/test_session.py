@@ -9,8 +9,8 @@ from scoring.contract import REFERENCE, load_contract
 from scoring.errors import LoansError, ModelError
 from scoring.registry import Pin
 from tests.unit.cli.conftest import Loans
-from training.generate import generate_loans
-from training.request import PromoteMode
+from training.loans.generate import generate_loans
+from training.records.request import PromoteMode
 
 
 @pytest.fixture

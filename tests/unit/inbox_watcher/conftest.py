@@ -19,7 +19,7 @@ from scoring.registry import VERSIONS, Pin, now, publish_version, read_manifest
 from tests.unit.inbox_watcher.batch_steps import ID, NAME, OpenBatch
 from tests.unit.inbox_watcher.pool_in_process import PoolInProcess
 from tests.unit.scoring.linear_model import publish_linear
-from training.generate import generate_loans
+from training.loans.generate import generate_loans
 
 
 class HastyDatabase(sqlite3.Connection):

@@ -20,7 +20,7 @@ from scoring.registry import Pin, read_manifest
 from scoring.source import open_source
 from tests.unit.scoring.csv_bodies import CONTRACT
 from tests.unit.scoring.linear_model import publish_linear
-from training.generate import generate_loans
+from training.loans.generate import generate_loans
 
 settings.register_profile(
     "scoring",

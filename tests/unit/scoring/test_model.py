@@ -21,10 +21,10 @@ from scoring.registry import GOLDEN, MODEL, VERSIONS, Pin, publish_version
 from scoring.source import open_source
 from tests.unit.scoring.conftest import PlanRun, Registry
 from tests.unit.scoring.linear_model import linear_graph, publish_linear
-from training.candidates import CANDIDATES
-from training.export import export_graph
-from training.generate import generate_loans
-from training.labelled_loans import LabelledLoans
+from training.graphs.export import export_graph
+from training.learning.candidates import CANDIDATES
+from training.loans.generate import generate_loans
+from training.loans.labelled_loans import LabelledLoans
 from training.train import fit_candidate
 
 SIZES = (1, 2, 3, 4, 5, 7, 8, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129, 1000)

@@ -17,8 +17,8 @@ from scoring.contract import REFERENCE, Column, Contract, load_contract
 from scoring.policy import FORMAT as POLICY_FORMAT
 from scoring.policy import Band, Policy
 from scoring.registry import HistoryFile
-from training.card import CardFacts, DataFacts, RunFacts, make_card
-from training.findings import (
+from training.card.model_card import CardFacts, DataFacts, RunFacts, make_card
+from training.records.findings import (
     Comparison,
     Curves,
     Evaluation,

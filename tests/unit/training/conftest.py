@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from scoring.contract import REFERENCE, Contract, load_contract
-from training.blend import BLEND
-from training.generate import generate_loans
-from training.grid import Grid, plan_sets
-from training.labelled_loans import LabelledLoans, join_loans
-from training.nodes import Node, plan_nodes
+from training.learning.blend import BLEND
+from training.learning.grid import Grid, plan_sets
+from training.loans.generate import generate_loans
+from training.loans.labelled_loans import LabelledLoans, join_loans
+from training.loans.shards import plan_shards
 from training.preprocess import read_shard
-from training.request import FORMAT, PromoteMode, RunRequest, write_request
-from training.shards import plan_shards
+from training.records.request import FORMAT, PromoteMode, RunRequest, write_request
+from training.run.nodes import Node, plan_nodes
 
 REPOSITORY = Path(__file__).parents[3]
 

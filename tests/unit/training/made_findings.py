@@ -2,7 +2,7 @@
 
 import msgspec
 
-from training.findings import (
+from training.records.findings import (
     Comparison,
     Curves,
     Evaluation,

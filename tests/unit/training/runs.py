@@ -7,10 +7,10 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from training.findings import Conclusion
-from training.nodes import plan_nodes
-from training.outcome import read_details
-from training.request import RunRequest, write_request
+from training.records.findings import Conclusion
+from training.records.outcome import read_details
+from training.records.request import RunRequest, write_request
+from training.run.nodes import plan_nodes
 
 RunHere = Callable[..., dict[str, int]]
 MakeRequest = Callable[..., RunRequest]

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.blend import LEAST_WEIGHT, find_weights
+from training.learning.blend import LEAST_WEIGHT, find_weights
 
 
 def _foretold(members: int, seed: int, loans: int = 400) -> tuple[np.ndarray, np.ndarray]:

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.training.test_metrics import Sample, samples
-from training.bootstrap import DRAWS, _Sample, draw_loans, find_gain, find_intervals
-from training.findings import Metrics
-from training.metrics import assign_bins, measure
+from training.judging.bootstrap import DRAWS, _Sample, draw_loans, find_gain, find_intervals
+from training.judging.metrics import assign_bins, measure
+from training.records.findings import Metrics
 
 
 @settings(max_examples=15, deadline=None)

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_curve, roc_auc_score
 
-from training.calibration import (
+from training.judging.metrics import calibration_error
+from training.learning.calibration import (
     ISOTONIC,
     LEAST_SLOPE,
     MOST_SLOPE,
@@ -20,7 +21,6 @@ from training.calibration import (
     choose_threshold,
     fit_calibration,
 )
-from training.metrics import calibration_error
 
 Array = NDArray[np.float64]
 Labels = NDArray[np.uint8]

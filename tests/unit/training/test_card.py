@@ -9,11 +9,11 @@ import msgspec
 import pytest
 
 from tests.unit.training.card_sample import HOSTILE, make_facts, make_hostile_facts
-from training.card import CARD_JSON, CARD_PAGE, CardFacts, TimeSpan, make_card
-from training.card_findings import find_findings, find_limits, is_adverse, misses
-from training.card_page import POLICY
-from training.card_words import METRICS, count, figure, percent, signed
-from training.findings import Curves, Interval, Metrics, Part, Segment, SplitFigures
+from training.card.findings import find_findings, find_limits, is_adverse, misses
+from training.card.model_card import CARD_JSON, CARD_PAGE, CardFacts, TimeSpan, make_card
+from training.card.page import POLICY
+from training.card.words import METRICS, count, figure, percent, signed
+from training.records.findings import Curves, Interval, Metrics, Part, Segment, SplitFigures
 
 VOID = {"meta", "link", "img", "br", "hr", "input", "base", "area", "col", "embed", "source", "track", "wbr"}
 

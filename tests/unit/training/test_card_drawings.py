@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.training.card_sample import HOSTILE, make_facts, make_policy
-from training.card_bars import draw_candidates, draw_gain, draw_importance, draw_intervals, draw_policy
-from training.card_drawings import (
+from training.card.bars import draw_candidates, draw_gain, draw_importance, draw_intervals, draw_policy
+from training.card.drawings import (
     draw_calibration,
     draw_distribution,
     draw_gains,
@@ -20,11 +20,11 @@ from training.card_drawings import (
     false_alarms,
     read_at,
 )
-from training.card_facts import CardFacts
-from training.card_plot import WIDTH, Scale, round_ticks, wilson
-from training.card_records import pd_at, points_at
-from training.card_words import METRICS, count, figure, percent, signed
-from training.findings import Importance
+from training.card.facts import CardFacts
+from training.card.plot import WIDTH, Scale, round_ticks, wilson
+from training.card.records import pd_at, points_at
+from training.card.words import METRICS, count, figure, percent, signed
+from training.records.findings import Importance
 
 
 @pytest.fixture(scope="module")

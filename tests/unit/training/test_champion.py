@@ -13,9 +13,9 @@ from scoring.golden import seal_golden
 from scoring.model import Graph
 from scoring.registry import GOLDEN, MANIFEST, MODEL, VERSIONS, Pin, publish_version, read_manifest
 from tests.unit.scoring.linear_model import linear_graph
-from training.champion import SPLIT, compare_champion, is_fresh, remap_features
-from training.labelled_loans import LabelledLoans
-from training.request import FORMAT, RunRequest
+from training.judging.champion import SPLIT, compare_champion, is_fresh, remap_features
+from training.loans.labelled_loans import LabelledLoans
+from training.records.request import FORMAT, RunRequest
 
 INCOME = Column("income", Role.FEATURE, Type.NUMBER)
 AMOUNT = Column("amount", Role.FEATURE, Type.NUMBER)

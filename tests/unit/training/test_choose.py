@@ -11,9 +11,9 @@ from tests.unit.training.made_findings import (
     made_fitted,
     made_segment,
 )
-from training.choose import BLEND_MARGIN, EQUAL, choose_best, decide_promotion
-from training.findings import Comparison, Evaluation, Fitted
-from training.request import Gates, PromoteMode
+from training.judging.choose import BLEND_MARGIN, EQUAL, choose_best, decide_promotion
+from training.records.findings import Comparison, Evaluation, Fitted
+from training.records.request import Gates, PromoteMode
 
 GATES = Gates()
 

@@ -12,11 +12,11 @@ from hypothesis.extra.numpy import arrays
 
 from scoring.contract import Column, Contract, Role, Type
 from scoring.model import Graph
-from training.boosting import CodedBoosting
-from training.candidates import CANDIDATES
-from training.export import export_graph
-from training.forest import CodedForest
-from training.proof import prove_equal
+from training.graphs.export import export_graph
+from training.graphs.proof import prove_equal
+from training.learning.boosting import CodedBoosting
+from training.learning.candidates import CANDIDATES
+from training.learning.forest import CodedForest
 
 INCOME, AMOUNT, SHARE, YEARS = (
     Column(name, Role.FEATURE, Type.NUMBER) for name in ("income", "amount", "share", "years")
@@ -109,7 +109,7 @@ def test_a_member_is_not_told_a_loans_own_label(
     monkeypatch.setattr(kind, "_cross_fit", watch)
     # The folds are drawn within each outcome; held to one draw, only what the label itself does is left.
     folds = np.arange(400) % 5
-    monkeypatch.setattr("training.coded_trees.draw_folds", lambda *_: folds)
+    monkeypatch.setattr("training.learning.coded_trees.draw_folds", lambda *_: folds)
     for turned in (False, True):
         known = labels.copy()
         known[7] ^= turned

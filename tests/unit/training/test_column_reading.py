@@ -6,9 +6,14 @@ import polars as pl
 import pytest
 
 from scoring.contract import Policy, Type
-from training.column_profile import MOST_COUNTED, ColumnProfile, ColumnProfiler
-from training.column_reading import clear_gaps, is_mostly_numbers, read_column
-from training.header_words import guess_positive, names_something, protected_characteristic, rate_target
+from training.contract_proposal.column_profile import MOST_COUNTED, ColumnProfile, ColumnProfiler
+from training.contract_proposal.column_reading import clear_gaps, is_mostly_numbers, read_column
+from training.contract_proposal.header_words import (
+    guess_positive,
+    names_something,
+    protected_characteristic,
+    rate_target,
+)
 
 
 def profile(texts: Sequence[str], name: str = "x", blocks: int = 1) -> ColumnProfile:

@@ -17,10 +17,10 @@ from scoring.errors import ContractError, FileRefusedError, LoansError
 from scoring.reader import read_loans
 from scoring.source import open_source
 from tests.other_lender import FEATURES, write_loans
-from training.contract_inference import Inference, infer_contract, infer_proposal
-from training.contract_proposal import Wishes
-from training.contract_text import quote, write_contract
-from training.generate import generate_loans
+from training.contract_proposal.inference import Inference, infer_contract, infer_proposal
+from training.contract_proposal.proposal import Wishes
+from training.contract_proposal.text import quote, write_contract
+from training.loans.generate import generate_loans
 
 NOTHING = Wishes()
 

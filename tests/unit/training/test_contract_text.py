@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scoring.contract import Column, Contract, Role, Type
-from training.contract_proposal import Proposal, ProposedColumn
-from training.contract_text import quote, write_contract
+from training.contract_proposal.proposal import Proposal, ProposedColumn
+from training.contract_proposal.text import quote, write_contract
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))

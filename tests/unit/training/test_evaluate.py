@@ -13,15 +13,15 @@ from scoring.golden import seal_golden
 from scoring.model import Graph
 from tests.unit.training.runs import MakeRequest, RunHere, nodes_until, read_conclusion
 from training import evaluate
-from training.bootstrap import find_intervals
-from training.export import export_graph
-from training.findings import Evaluation, Fitted, Proof
-from training.labelled_loans import LabelledLoans, load_loans
-from training.learnt import LearntPipeline
-from training.metrics import measure
-from training.outcome import read_details
-from training.proof import prove_equal
-from training.throughput import ROWS, measure_rows_per_second, write_loans
+from training.graphs.export import export_graph
+from training.graphs.proof import prove_equal
+from training.judging.bootstrap import find_intervals
+from training.judging.metrics import measure
+from training.judging.throughput import ROWS, measure_rows_per_second, write_loans
+from training.learning.learnt import LearntPipeline
+from training.loans.labelled_loans import LabelledLoans, load_loans
+from training.records.findings import Evaluation, Fitted, Proof
+from training.records.outcome import read_details
 from training.train import fit_candidate
 
 

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scoring.errors import LoansError
-from training.folds import FEWEST_FOLDS, FEWEST_IN_FOLD, MOST_FOLDS, draw_folds, leave_out
-from training.labelled_loans import LabelledLoans
+from training.loans.folds import FEWEST_FOLDS, FEWEST_IN_FOLD, MOST_FOLDS, draw_folds, leave_out
+from training.loans.labelled_loans import LabelledLoans
 
 
 def _loans(repaid: int, defaulted: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

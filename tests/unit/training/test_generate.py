@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from scoring.contract import REFERENCE, Role, Type, load_contract
 from scoring.errors import LoansError
-from training.generate import generate_loans
+from training.loans.generate import generate_loans
 
 HEADER = (
     "id,person_age,person_income,person_home_ownership,person_emp_length,loan_intent,loan_grade,loan_amnt,"

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from scoring.contract import REFERENCE, load_contract
-from training.candidates import CANDIDATES
-from training.golden_rows import build_golden_rows
-from training.labelled_loans import LabelledLoans
-from training.thresholds import find_thresholds
+from training.graphs.golden_rows import build_golden_rows
+from training.graphs.thresholds import find_thresholds
+from training.learning.candidates import CANDIDATES
+from training.loans.labelled_loans import LabelledLoans
 
 
 @pytest.mark.parametrize("name", list(CANDIDATES))

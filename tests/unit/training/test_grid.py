@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scoring.errors import LoansError
-from training.blend import BLEND
-from training.candidates import CANDIDATES
-from training.grid import MOST_SETS, expand_grid, grid_problems, known_candidates, plan_sets
+from training.learning.blend import BLEND
+from training.learning.candidates import CANDIDATES
+from training.learning.grid import MOST_SETS, expand_grid, grid_problems, known_candidates, plan_sets
 
 NUMBERS = st.floats(-1e6, 1e6)
 GRIDS = st.dictionaries(st.sampled_from("abc"), st.lists(NUMBERS, min_size=1, max_size=4, unique=True), max_size=3)

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.unit.training.runs import MakeRequest
-from training import code_version
-from training.history_files import describe_history
+from training.loans.history_files import describe_history
+from training.records import code_version
 
 
 def test_every_file_is_hashed(history: Path, make_request: MakeRequest, tmp_path: Path) -> None:

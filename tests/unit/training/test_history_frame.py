@@ -8,7 +8,7 @@ import pytest
 
 from scoring.contract import Contract, Policy, Role
 from scoring.errors import LoansError
-from training.history_frame import read_history
+from training.loans.history_frame import read_history
 
 
 def test_table_is_what_the_file_says(history: Path, contract: Contract) -> None:

@@ -4,8 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scoring.contract import Column, Contract, Role, Type
-from training.importance import SAMPLE, measure_importance
-from training.labelled_loans import LabelledLoans
+from training.judging.importance import SAMPLE, measure_importance
+from training.loans.labelled_loans import LabelledLoans
 
 CONTRACT = Contract(
     1, "made up", tuple(Column(name, Role.FEATURE, Type.NUMBER) for name in ("ignored", "strong", "weak"))

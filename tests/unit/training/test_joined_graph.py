@@ -11,14 +11,14 @@ from scoring.contract import Contract
 from scoring.errors import ProofError
 from scoring.graph_audit import audit_graph
 from scoring.model import Graph
-from training.calibration import ISOTONIC, NONE, SIGMOID, Calibration, fit_calibration
-from training.export import export_graph
-from training.golden_rows import build_golden_rows
-from training.joined_graph import export_learnt
-from training.labelled_loans import LabelledLoans
-from training.learnt import Learnt, LearntPipeline
-from training.proof import TOLERANCE, prove_equal
-from training.thresholds import build_threshold_rows
+from training.graphs.export import export_graph
+from training.graphs.golden_rows import build_golden_rows
+from training.graphs.joined_graph import export_learnt
+from training.graphs.proof import TOLERANCE, prove_equal
+from training.graphs.thresholds import build_threshold_rows
+from training.learning.calibration import ISOTONIC, NONE, SIGMOID, Calibration, fit_calibration
+from training.learning.learnt import Learnt, LearntPipeline
+from training.loans.labelled_loans import LabelledLoans
 from training.train import fit_candidate
 
 

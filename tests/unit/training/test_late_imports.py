@@ -19,7 +19,7 @@ REPOSITORY = Path(__file__).parents[3]
         ("train", {"sklearn", "skl2onnx", "onnxruntime", "polars"}),
         ("evaluate", {"sklearn", "skl2onnx"}),
         ("promote", {"sklearn", "skl2onnx", "onnxruntime", "polars"}),
-        ("nodes", {"sklearn", "skl2onnx", "onnxruntime", "polars"}),
+        ("run.nodes", {"sklearn", "skl2onnx", "onnxruntime", "polars"}),
     ],
 )
 def test_modules_import_late(module: str, unwanted: set[str]) -> None:

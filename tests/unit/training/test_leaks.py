@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from scoring.contract import Column, Contract, Role, Type
-from training.leaks import FEWEST, TELLING, LeakSample, measure_column
+from training.contract_proposal.leaks import FEWEST, TELLING, LeakSample, measure_column
 
 NUMBER = Column("x", Role.FEATURE, Type.NUMBER)
 CATEGORY = Column("c", Role.FEATURE, Type.CATEGORY, categories=("a", "b", "c"))

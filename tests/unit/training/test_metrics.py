@@ -17,7 +17,7 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
-from training.metrics import BINS, assign_bins, calibration_error, draw_curves, measure
+from training.judging.metrics import BINS, assign_bins, calibration_error, draw_curves, measure
 
 Sample = tuple[NDArray[np.float32], NDArray[np.uint8]]
 

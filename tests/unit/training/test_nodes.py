@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from scoring.contract import Contract
 from scoring.errors import LoansError
-from training.nodes import category_limits, plan_nodes
-from training.request import FORMAT, PromoteMode, RunRequest, read_request, request_problems, write_request
-from training.shards import plan_shards
+from training.loans.shards import plan_shards
+from training.records.request import FORMAT, PromoteMode, RunRequest, read_request, request_problems, write_request
+from training.run.nodes import category_limits, plan_nodes
 
 
 def _names(*rest: str) -> set[str]:
@@ -99,7 +99,7 @@ def test_long_fits_go_first(
     history: Path, make_request: Callable[..., RunRequest], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where slots are few, the fits with the longest way behind them begin before the quick ones."""
-    monkeypatch.setattr("training.nodes.FIT_COST", {"tree": 5.0})
+    monkeypatch.setattr("training.run.nodes.FIT_COST", {"tree": 5.0})
     priorities = {node.name: node.priority for node in plan_nodes(make_request(history))}
     assert priorities["fit-tree-1-1"] > priorities["train-tree"] > priorities["fit-logistic-1-1"]
 

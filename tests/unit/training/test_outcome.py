@@ -7,8 +7,17 @@ from pathlib import Path
 import pytest
 
 from scoring.errors import LoansError, StorageError
-from training.findings import Part
-from training.outcome import DONE, FAILED, FUTILE, is_finished, process_started, read_details, read_outcome, run_node
+from training.records.findings import Part
+from training.records.outcome import (
+    DONE,
+    FAILED,
+    FUTILE,
+    is_finished,
+    process_started,
+    read_details,
+    read_outcome,
+    run_node,
+)
 
 
 def _raise(error: BaseException) -> Callable[[], Part]:
@@ -38,7 +47,7 @@ def test_done_keeps_the_findings(tmp_path: Path, capsys: pytest.CaptureFixture[s
         (MemoryError(), "not enough memory", 1),
         (
             ValueError("could not convert 'Jane Doe' to float"),
-            "An internal error: ValueError at training/outcome.py",
+            "An internal error: ValueError at training/records/outcome.py",
             1,
         ),
     ],

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from scoring.contract import Contract
-from training.findings import ShardCounts
-from training.labelled_loans import load_loans
-from training.outcome import FAILED, FUTILE, read_details, read_outcome
-from training.request import RunRequest
+from training.loans.labelled_loans import load_loans
+from training.records.findings import ShardCounts
+from training.records.outcome import FAILED, FUTILE, read_details, read_outcome
+from training.records.request import RunRequest
 
 GOOD = "{},30,50000,RENT,4,MEDICAL,B,6000,11.5,0.12,N,5,{}"
 

@@ -3,8 +3,8 @@
 import pytest
 
 from dag_specs.events import EventKind, JobEvent
-from training.progress import NodeBoard, NodeProgress, NodeState
-from training.retrain_outcome import longest_path
+from training.run.progress import NodeBoard, NodeProgress, NodeState
+from training.run.retrain_outcome import longest_path
 
 
 def _event(kind: EventKind, at: float, cluster: int = 5, **more: object) -> JobEvent:

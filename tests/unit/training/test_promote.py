@@ -22,13 +22,13 @@ from tests.unit.training.runs import (
     spoil_labels,
 )
 from training import promote
-from training.choose import choose_best
-from training.findings import Conclusion, Evaluation, Fitted, Metrics
-from training.labelled_loans import LabelledLoans, load_loans
-from training.learnt import load_fitted
-from training.outcome import FUTILE, read_details, read_outcome
-from training.request import Gates, PromoteMode
-from training.shards import plan_shards
+from training.judging.choose import choose_best
+from training.learning.learnt import load_fitted
+from training.loans.labelled_loans import LabelledLoans, load_loans
+from training.loans.shards import plan_shards
+from training.records.findings import Conclusion, Evaluation, Fitted, Metrics
+from training.records.outcome import FUTILE, read_details, read_outcome
+from training.records.request import Gates, PromoteMode
 
 
 def test_run_publishes_and_promotes_once(history: Path, make_request: MakeRequest, run_here: RunHere) -> None:
@@ -292,7 +292,7 @@ def test_failed_node_stops_the_run(history: Path, make_request: MakeRequest, run
 
 def test_unlabelled_contract_cannot_be_trained_on(contract: Contract, history: Path, make_request: MakeRequest) -> None:
     """A contract without a target is refused before anything starts."""
-    from training.request import write_request
+    from training.records.request import write_request
 
     columns = tuple(column for column in contract.columns if column.name != "loan_status")
     request = msgspec.structs.replace(

@@ -9,12 +9,12 @@ import pytest
 from scoring.contract import Column, Contract, Role, Type
 from scoring.errors import ModelError, ProofError
 from scoring.model import INPUT, OUTPUT, Graph
-from training.candidates import CANDIDATES
-from training.export import export_graph
-from training.labelled_loans import LabelledLoans
-from training.proof import TOLERANCE, build_rows, prove_equal
+from training.graphs.export import export_graph
+from training.graphs.proof import TOLERANCE, build_rows, prove_equal
+from training.graphs.thresholds import build_threshold_rows
+from training.learning.candidates import CANDIDATES
+from training.loans.labelled_loans import LabelledLoans
 from training.split import split_loans
-from training.thresholds import build_threshold_rows
 from training.train import fit_candidate
 
 NAMES = tuple(CANDIDATES)

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from scoring.errors import LoansError, StorageError
-from training.nodes import plan_nodes
-from training.request import RunRequest
-from training.resume import find_finished, find_run, is_concluded, list_runs
+from training.records.request import RunRequest
+from training.run.nodes import plan_nodes
+from training.run.resume import find_finished, find_run, is_concluded, list_runs
 
 MakeRequest = Callable[..., RunRequest]
 

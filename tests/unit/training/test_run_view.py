@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from training.nodes import plan_nodes
-from training.progress import NodeProgress, NodeState
-from training.request import RunRequest
-from training.run_view import MOST_SETS, sum_up, title_nodes
+from training.records.request import RunRequest
+from training.run.nodes import plan_nodes
+from training.run.progress import NodeProgress, NodeState
+from training.run.run_view import MOST_SETS, sum_up, title_nodes
 
 
 @pytest.fixture

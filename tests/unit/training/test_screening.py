@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from training.screening import BINS, choose, cut, measure_gain, rank
-from training.target_codes import draw_folds
+from training.features.screening import BINS, choose, cut, measure_gain, rank
+from training.features.target_codes import draw_folds
 
 COUNT = 4_000
 

@@ -7,8 +7,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scoring.contract import Column, Contract, Role, Type
-from training.labelled_loans import LabelledLoans
-from training.segments import ENOUGH, FEW, MISSING, UNKNOWN, divide, lowest_ratios, measure_segments, round_edges
+from training.judging.segments import (
+    ENOUGH,
+    FEW,
+    MISSING,
+    UNKNOWN,
+    divide,
+    lowest_ratios,
+    measure_segments,
+    round_edges,
+)
+from training.loans.labelled_loans import LabelledLoans
 
 AGE = Column("age", Role.MONITOR, Type.INTEGER)
 INCOME = Column("income", Role.FEATURE, Type.NUMBER)

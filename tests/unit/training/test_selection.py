@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scoring.errors import ProofError
-from training.findings import FoldFit
-from training.selection import choose_set
+from training.learning.selection import choose_set
+from training.records.findings import FoldFit
 
 
 def _fit(parameter_set: int, fold: int, auc: float, log_loss: float = 0.3) -> FoldFit:

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from scoring.contract import Contract
 from scoring.errors import LoansError
-from training.labelled_loans import LabelledLoans, join_loans, load_loans
+from training.loans.labelled_loans import LabelledLoans, join_loans, load_loans
+from training.loans.shards import plan_shards
 from training.preprocess import read_shard
-from training.request import FORMAT, RunRequest
-from training.shards import plan_shards
+from training.records.request import FORMAT, RunRequest
 from training.split import FEWEST, split_loans, split_positions
 
 COUNTS = st.tuples(st.integers(60, 400), st.integers(60, 400), st.integers(0, 2**32))

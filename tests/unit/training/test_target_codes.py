@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.target_codes import cross_fit, draw_folds, smooth_shares
+from training.features.target_codes import cross_fit, draw_folds, smooth_shares
 
 seeds = st.integers(0, 2**32 - 1)
 

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.trees import exact_unit, round_down
+from training.learning.trees import exact_unit, round_down
 
 single = st.floats(width=32, allow_nan=False, allow_infinity=False)
 

@@ -1,0 +1,104 @@
+"""What a model card is made from: one frozen value with everything that is known of a version when it is published."""
+
+from functools import cached_property
+
+import msgspec
+
+from scoring.contract import Contract
+from scoring.policy import Policy
+from scoring.registry import HistoryFile
+from training.records.findings import Comparison, Evaluation, Fitted, Part, SplitFigures
+
+FORMAT = 1
+
+
+class TimeSpan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """When the loans of a history were made."""
+
+    column: str
+    """The column that tells it."""
+    first: str
+    """The earliest, as it stands in the column."""
+    last: str
+    """The latest."""
+
+
+class DataFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The loans that a version was learnt from and measured on."""
+
+    files: tuple[HistoryFile, ...]
+    """The history's files, in order."""
+    rejected: dict[str, int]
+    """Rows of the history that broke the contract, by rule."""
+    split: SplitFigures
+    """The two sides: fitted on, and held out."""
+    span: TimeSpan | None = None
+    """When the loans were made; None when no column tells it."""
+
+    @property
+    def rows_in(self) -> int:
+        """Rows of all files."""
+        return sum(file.rows for file in self.files)
+
+
+class RunFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The training run that made a version."""
+
+    run_id: str
+    """Its name."""
+    seed: int
+    """Of the split and of whatever was drawn."""
+    held_out: float
+    """Share of the loans that was never fitted on (0 to 1)."""
+    folds: int
+    """Parts of the train side, each left out in turn to choose parameters."""
+    code_version: str
+    """Version of this product."""
+
+
+class CardFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
+    """Everything that a model card tells."""
+
+    version: str
+    """The version's name."""
+    created: str
+    """When it was published (UTC, ISO 8601)."""
+    candidate: str
+    """The candidate that won: its name is among `evaluations` and `fitted`."""
+    contract: Contract
+    """What the columns mean, and which the model sees."""
+    data: DataFacts
+    """The loans."""
+    run: RunFacts
+    """The run."""
+    evaluations: tuple[Evaluation, ...]
+    """Of every candidate on the held-out loans, in the order asked for."""
+    fitted: tuple[Fitted, ...]
+    """Of every candidate: parameters, calibration, what the choice rests on."""
+    promoted: bool
+    """Whether the run decided to put the version into production."""
+    why: str
+    """Why, or why not, in words."""
+    chosen: str = ""
+    """Why this candidate and no other, in words; empty where nobody said so."""
+    policy: Policy | None = None
+    """What a probability means to the lender."""
+    comparison: Comparison | None = None
+    """Against the champion of that time; None when there was none, or it cannot be compared."""
+    limits: tuple[str, ...] = ()
+    """What the owner of the model adds to the limits, one sentence each."""
+
+    @cached_property
+    def winner(self) -> Evaluation:
+        """The winner's figures on the held-out loans."""
+        return next(one for one in self.evaluations if one.candidate == self.candidate)
+
+    @cached_property
+    def learnt(self) -> Fitted:
+        """How the winner was fitted."""
+        return next(one for one in self.fitted if one.candidate == self.candidate)
+
+
+def share_of_defaults(side: Part) -> float:
+    """Give the share of a side's loans that defaulted; of no loans, none did."""
+    return side.defaults / max(side.rows, 1)

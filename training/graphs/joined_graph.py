@@ -1,0 +1,110 @@
+"""What a candidate has learnt as one ONNX graph: its members side by side, their weighted mean, the calibration.
+
+    features ─┬─ member 1 ─ x weight ─┐
+              └─ member 2 ─ x weight ─┴─ sum ─ calibration ─ clip to 0..1 ─ pd
+
+A calibration y0 + sum of slope_i * min(max(x - start_i, 0), width_i) over its straight pieces adds up terms that are
+all positive: nothing cancels out, so float32 keeps its digits, and each term rises with x, so the sum does.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scoring.contract import Contract
+from scoring.model import INPUT, OUTPUT
+from training.graphs.export import IR_VERSION, OPSET, export_graph
+from training.learning.calibration import Calibration
+from training.learning.learnt import Learnt
+
+if TYPE_CHECKING:
+    import onnx
+
+_MEAN: Final = "mean_pd"
+
+
+def export_learnt(learnt: Learnt, contract: Contract) -> bytes:
+    """Convert what was learnt to a serialised graph `features` (rows, features) → `pd` (rows, 1), both float32.
+
+    One member without calibration is that member's graph, byte for byte. The same learnt gives the same bytes. Raises
+    ModelError when a member cannot be converted.
+    """
+    members = [export_graph(member, contract) for member in learnt.members]
+    if len(members) == 1 and not learnt.calibration.knots:
+        return members[0]
+    return join_graphs(members, learnt.weights, learnt.calibration, contract)
+
+
+def join_graphs(
+    members: Sequence[bytes], weights: Sequence[float], calibration: Calibration, contract: Contract
+) -> bytes:
+    """Join serialised graphs that share the input `features` into one that gives their calibrated weighted mean."""
+    import onnx
+    from onnx import TensorProto, checker, compose, helper
+
+    nodes: list[onnx.NodeProto] = []
+    constants: list[onnx.TensorProto] = []
+    shares: list[str] = []
+    # A member asks for no newer operators than it needs; together they need the newest of each set.
+    opsets = {"": OPSET[""]}
+    for number, (content, weight) in enumerate(zip(members, weights, strict=True)):
+        prefix = f"member{number}_"
+        member = compose.add_prefix(onnx.ModelProto.FromString(content), prefix)
+        for one in member.opset_import:
+            opsets[one.domain] = max(one.version, opsets.get(one.domain, 1))
+        graph = member.graph
+        for node in graph.node:
+            node.input[:] = [INPUT if name == prefix + INPUT else name for name in node.input]
+        nodes += graph.node
+        constants += [*graph.initializer, _constant(f"{prefix}weight", np.float32(weight))]
+        shares.append(f"{prefix}share")
+        nodes.append(
+            helper.make_node("Mul", [prefix + OUTPUT, f"{prefix}weight"], [shares[-1]], name=f"weigh_{number}")
+        )
+    nodes.append(helper.make_node("Sum", shares, [_MEAN], name="add_members"))
+    last = _calibrate(calibration, nodes, constants)
+    constants += [_constant("none", np.float32(0)), _constant("certain", np.float32(1))]
+    nodes.append(helper.make_node("Clip", [last, "none", "certain"], [OUTPUT], name="keep_probability"))
+    joined = helper.make_graph(
+        nodes,
+        contract.name,
+        [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, [None, len(contract.features)])],
+        [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, [None, 1])],
+        constants,
+    )
+    imports = [helper.make_opsetid(domain, version) for domain, version in sorted(opsets.items())]
+    model = helper.make_model(joined, opset_imports=imports, ir_version=IR_VERSION, producer_name="loans")
+    checker.check_model(model)
+    serialised: bytes = model.SerializeToString(deterministic=True)
+    return serialised
+
+
+def _calibrate(calibration: Calibration, nodes: list["onnx.NodeProto"], constants: list["onnx.TensorProto"]) -> str:
+    """Add the nodes of a calibration of the mean; give the name of what comes out."""
+    from onnx import helper
+
+    if not calibration.knots:
+        return _MEAN
+    across, up = np.array(calibration.knots).T
+    widths, slopes = np.diff(across), np.diff(up) / np.diff(across)
+    pieces = {"starts": across[:-1], "widths": widths, "slopes": slopes}
+    constants += [_constant(f"curve_{name}", values.astype(np.float32)[None]) for name, values in pieces.items()]
+    constants += [_constant("curve_lowest", np.float32(up[0])), _constant("curve_axis", np.array([1], np.int64))]
+    steps = (
+        ("Sub", [_MEAN, "curve_starts"], "curve_beyond"),
+        ("Relu", ["curve_beyond"], "curve_above"),
+        ("Min", ["curve_above", "curve_widths"], "curve_inside"),
+        ("Mul", ["curve_inside", "curve_slopes"], "curve_rises"),
+        ("ReduceSum", ["curve_rises", "curve_axis"], "curve_rise"),
+        ("Add", ["curve_rise", "curve_lowest"], "curve_pd"),
+    )
+    nodes += [helper.make_node(kind, inputs, [output], name=output) for kind, inputs, output in steps]
+    return steps[-1][2]
+
+
+def _constant(name: str, value: NDArray[np.float32] | NDArray[np.int64] | np.float32) -> "onnx.TensorProto":
+    from onnx import numpy_helper
+
+    return numpy_helper.from_array(np.asarray(value), name)

@@ -1,0 +1,1 @@
+"""Figures of a candidate, the choice, the champion, and what is published."""

@@ -1,0 +1,1 @@
+"""The candidates, and what is chosen, weighed and calibrated from what they foretell out of fold."""

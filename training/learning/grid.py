@@ -1,0 +1,78 @@
+"""Parameter sets of a candidate: its defaults, with every combination of what its grid varies."""
+
+from collections.abc import Mapping, Sequence
+from itertools import product
+from math import isfinite, prod
+from typing import Final
+
+from scoring.errors import LoansError
+from training.learning.blend import BLEND
+from training.learning.candidates import CANDIDATES
+
+MOST_SETS: Final = 200
+"""Parameter sets that one candidate may have: each is fitted once for every fold, in a job of its own."""
+
+Grid = Mapping[str, Sequence[float]]
+ParameterSets = tuple[dict[str, float], ...]
+
+
+def known_candidates() -> tuple[str, ...]:
+    """Name every candidate that can be asked for."""
+    return (*(name for name in CANDIDATES if name != BLEND), BLEND)
+
+
+def expand_grid(defaults: Mapping[str, float], grid: Grid) -> ParameterSets:
+    """Give every combination of the grid's values, each completed by the defaults; the last parameter varies fastest.
+
+    An empty grid gives the defaults alone.
+    """
+    names = list(grid)
+    return tuple(
+        {**defaults, **dict(zip(names, map(float, values), strict=True))}
+        for values in product(*(grid[name] for name in names))
+    )
+
+
+def plan_sets(candidates: Sequence[str], grids: Mapping[str, Grid]) -> dict[str, ParameterSets]:
+    """Give the parameter sets of each candidate: by the grid that the site names for it, else by its own.
+
+    A blend has none. Raises LoansError with everything that is wrong with the names and grids.
+    """
+    problems = grid_problems(grids)
+    unknown = [name for name in candidates if name not in known_candidates()]
+    if unknown:
+        problems.append(f"no such candidate: {', '.join(unknown)} (there are {', '.join(known_candidates())})")
+    if problems:
+        raise LoansError(
+            f"The training run cannot start: {'; '.join(problems)}.", "Correct [training] in the site file."
+        )
+    return {
+        name: () if name == BLEND else expand_grid(CANDIDATES[name].parameters, grids.get(name, CANDIDATES[name].grid))
+        for name in candidates
+    }
+
+
+def grid_problems(grids: Mapping[str, Grid]) -> list[str]:
+    """List what is wrong with the grids of a site, in words; empty: nothing."""
+    problems = []
+    for name, grid in grids.items():
+        if name == BLEND:
+            problems.append(f"grid.{BLEND}: a blend has no parameters of its own")
+            continue
+        if name not in CANDIDATES:
+            problems.append(f"grid.{name}: there is no such candidate")
+            continue
+        known = CANDIDATES[name].parameters
+        for parameter, values in grid.items():
+            if parameter not in known:
+                problems.append(f"grid.{name}.{parameter}: {name} has no such parameter, it has {', '.join(known)}")
+            elif not values:
+                problems.append(f"grid.{name}.{parameter} is empty")
+            elif not all(map(isfinite, values)):
+                problems.append(f"grid.{name}.{parameter} holds something that is no number")
+            elif len(set(values)) < len(values):
+                problems.append(f"grid.{name}.{parameter} names a value twice")
+        sets = prod(len(values) for values in grid.values())
+        if sets > MOST_SETS:
+            problems.append(f"grid.{name} makes {sets} parameter sets, there may be {MOST_SETS}")
+    return problems

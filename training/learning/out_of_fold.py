@@ -1,0 +1,79 @@
+"""What a candidate foretells for the loans of the train side, each by the fit that left it out; and what that shows.
+
+All choices before the held-out loans are seen - parameters, calibration, threshold, weights of a blend - are made here.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.fit import read_predictions
+from training.judging.metrics import measure
+from training.learning.calibration import Calibration, choose_calibration, choose_threshold
+from training.loans.labelled_loans import LabelledLoans
+from training.records.findings import FoldFit, ParameterSet, Validation
+from training.records.outcome import read_details
+from training.records.request import RunRequest
+from training.records.run_folder import fit_node
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How out-of-fold probabilities become probabilities of default and calls."""
+
+    calibration: Calibration
+    """The curve that was chosen."""
+    validation: Validation
+    """What it shows."""
+
+
+def read_fits(request: RunRequest, candidate: str) -> list[list[FoldFit]]:
+    """Read how the fits of a candidate went, by parameter set and fold. Raises LoansError when one is not done."""
+    return [
+        [
+            read_details(request.layout.outcome(fit_node(candidate, parameter_set, fold)), FoldFit)
+            for fold in range(request.folds)
+        ]
+        for parameter_set in range(len(request.parameter_sets[candidate]))
+    ]
+
+
+def gather_predictions(request: RunRequest, fits: Sequence[FoldFit], drawn: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Put the folds of one parameter set together: probabilities in the order of the train side, (loans,).
+
+    `drawn` is the fold of each loan. Raises ProofError when a fold's probabilities are not those that its fit wrote.
+    """
+    foretold = np.full(len(drawn), np.nan)
+    for fit in fits:
+        path = request.layout.predictions(fit.candidate, fit.parameter_set, fit.fold)
+        foretold[drawn == fit.fold] = read_predictions(path, fit)
+    return foretold
+
+
+def choose(
+    request: RunRequest,
+    foretold: NDArray[np.float64],
+    loans: LabelledLoans,
+    tried: tuple[ParameterSet, ...],
+    chosen: int,
+) -> Choice:
+    """Choose calibration and threshold by out-of-fold probabilities, (loans,), and measure them on these."""
+    calibration = choose_calibration(foretold, loans.labels, request.seed)
+    default = calibration.apply(foretold)
+    threshold = choose_threshold(
+        default, loans.labels, cost_of_bad=request.cost_of_bad, cost_of_lost_good=request.cost_of_lost_good
+    )
+    shown = measure(default, loans.labels, threshold)
+    validation = Validation(
+        auc=shown.auc,
+        log_loss=shown.log_loss,
+        ece=shown.ece,
+        f1=shown.f1,
+        threshold=threshold,
+        calibration=calibration.kind,
+        tried=tried,
+        chosen=chosen,
+    )
+    return Choice(calibration, validation)

@@ -1,0 +1,115 @@
+"""From an order to a run: its name, its shards, its parameter sets; and whether the pool could ever run its nodes."""
+
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from dag_specs.jobs import Slot, count_places
+from scoring.contract import Contract
+from scoring.errors import LoansError
+from training.learning.grid import Grid, plan_sets
+from training.loans.shards import SHARDS, plan_shards
+from training.records.request import FORMAT, Gates, PolicySettings, PromoteMode, RunRequest
+from training.run.nodes import Node
+
+CANDIDATES: Final = ("logistic", "tree")
+"""The candidates of a run that names none."""
+
+# A node takes longer to start than 100,000 loans take to read.
+_MOST_SHARDS = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetrainOrder:
+    """What a retrain is to do, with every path absolute."""
+
+    training: Path
+    """The site's folder of training runs on the shared storage."""
+    models: Path
+    """The registry on the shared storage."""
+    history: tuple[Path, ...]
+    """Labelled files on the shared storage."""
+    contract: Contract
+    """How they are read."""
+    python: Path
+    """The interpreter as every execute node sees it."""
+    local_logs: Path
+    """Folder on this machine's local disk for HTCondor's event logs."""
+    candidates: tuple[str, ...] = CANDIDATES
+    """Which candidates are trained."""
+    grids: Mapping[str, Grid] = field(default_factory=dict)
+    """By candidate, the values to try of each parameter named; a candidate without one has its own grid."""
+    folds: int = 3
+    """Parts of the train side, of which each parameter set is fitted on all but one."""
+    seed: int = 0
+    """Of the split and of whatever a candidate draws."""
+    shards: int = SHARDS
+    """Nodes that read the history, at least; more where the pool has more slots."""
+    promote: PromoteMode = PromoteMode.AUTO
+    """What becomes of the best."""
+    threads: int = 1
+    """Cores for each node, and threads that it takes."""
+    max_running: int = 0
+    """Fits that run at a time; 0: as many as there are slots."""
+    min_rows_per_second: float = 0.0
+    """Rows a second, on one core, that the winner must score; 0: any."""
+    gates: Gates = field(default_factory=Gates)
+    """What the winner must reach before it replaces a champion."""
+    cost_of_bad: float = 0.0
+    """What an accepted loan costs that defaults; 0 with the other cost: F1 sets the threshold."""
+    cost_of_lost_good: float = 0.0
+    """What a declined loan costs that would have been repaid, in the same unit."""
+    policy: PolicySettings = field(default_factory=PolicySettings)
+    """What a probability means to the lender."""
+
+
+def plan_run(order: RetrainOrder, slots: tuple[Slot, ...]) -> RunRequest:
+    """Plan the shards and parameter sets and name the run; reads the history once, writes nothing.
+
+    Raises LoansError for an order that cannot be carried out, FileRefusedError when a history file cannot be read.
+    """
+    run_id = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(3)}"
+    if not order.history:
+        raise LoansError(
+            "There is no history to learn from.",
+            "Put labelled CSV files into the site's history folder, or name them with --history.",
+        )
+    parameter_sets = plan_sets(order.candidates, order.grids)
+    places = count_places(slots, cpus=order.threads, memory_mb=1, disk_mb=1)
+    return RunRequest(
+        format=FORMAT,
+        run_id=run_id,
+        folder=str(order.training / run_id),
+        models=str(order.models),
+        contract=order.contract,
+        history=tuple(map(str, order.history)),
+        shards=plan_shards(order.history, order.contract, max(order.shards, min(places, _MOST_SHARDS))),
+        candidates=order.candidates,
+        parameter_sets=parameter_sets,
+        promote=order.promote,
+        seed=order.seed,
+        folds=order.folds,
+        threads=order.threads,
+        max_running=order.max_running,
+        min_rows_per_second=order.min_rows_per_second,
+        gates=order.gates,
+        cost_of_bad=order.cost_of_bad,
+        cost_of_lost_good=order.cost_of_lost_good,
+        policy=order.policy,
+    )
+
+
+def check_places(nodes: tuple[Node, ...], slots: tuple[Slot, ...]) -> None:
+    """Refuse a node that no slot could ever run: it would wait for ever and say nothing. Raises LoansError."""
+    for node in nodes:
+        if not count_places(slots, cpus=node.cpus, memory_mb=node.memory_mb, disk_mb=node.disk_mb):
+            largest = max((slot.memory_mb for slot in slots), default=0)
+            raise LoansError(
+                f"No slot of the pool can run node {node.name}: it needs {node.cpus} CPUs, {node.memory_mb:,} MB of "
+                f"memory and {node.disk_mb:,} MB of disk. There are {len(slots)} slots; the largest has {largest:,} MB "
+                "of memory.",
+                "Check `condor_status`, give the pool larger slots, or train on fewer loans.",
+            )
