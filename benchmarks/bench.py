@@ -1,6 +1,6 @@
 """`make bench`: every figure of docs/benchmarks.md, measured in one run on this machine.
 
-    python benchmarks/bench.py FOLDER [GROUP ...]
+    python -m benchmarks.bench FOLDER [GROUP ...]
 
 Rivals and floor run as whole processes (imports included), pinned to one core, in turns; the median of the rounds is
 told. FOLDER takes the generated data (about 4 GB).
@@ -19,6 +19,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import msgspec
+
+from benchmarks.retraining import Retraining
 
 HERE = Path(__file__).resolve().parent
 REPORT = HERE.parent / "docs" / "benchmarks.md"
@@ -275,6 +277,10 @@ class Bench:
             "",
         ]
 
+    def retraining(self) -> list[str]:
+        """Retrain with several seeds through a pool."""
+        return Retraining(self.folder / "retraining", POOL_SLOTS).report()
+
     def _use_pool(self, site: Path, home: Path) -> None:
         text = site.read_text(encoding="utf-8")
         if "bench-pool" not in text:
@@ -342,6 +348,7 @@ def main(arguments: list[str]) -> None:
         "planning": bench.planning,
         "pool": bench.pool,
         "files": bench.files,
+        "retraining": bench.retraining,
         "others": bench.others,
     }
     chosen = arguments[1:] or list(groups)
