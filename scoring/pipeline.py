@@ -158,8 +158,10 @@ def encode_predictions(
         frame = frame.hstack(block.values.echo.rename(lambda name: f"echo {name}"))
     if neutralise:
         texts = [*block.values.ids.columns, *(f"echo {name}" for name in block.values.echo.columns)]
-        starts = pl.col(texts).str.contains(FORMULA_START)
-        frame = frame.with_columns(pl.when(starts).then("'" + pl.col(texts)).otherwise(pl.col(texts)).name.keep())
+        # By position: polars would take a column's name like `^x$` for a pattern.
+        for column in map(frame.get_column, texts):
+            guarded = column.str.replace(FORMULA_START, "'$0")
+            frame.replace_column(frame.get_column_index(column.name), guarded)
     lines = io.BytesIO()
     # Where no field of the input held a quote and fields are comma-separated, no id can need one.
     bare = block.bare and (model.scale is None or model.scale.bare)
