@@ -6,24 +6,21 @@ says of every loan that it was not fitted on.
 
 import argparse
 import hashlib
-import io
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from scoring.atomic import write_bytes
-from scoring.errors import ProofError, StorageError
+from training.learning.fitting import fit_candidate
 from training.loans.folds import draw_folds, leave_out
 from training.loans.labelled_loans import load_loans
 from training.records.findings import FoldFit
+from training.records.fold_predictions import write_predictions
 from training.records.outcome import run_node
 from training.records.request import read_request
 from training.records.threads import limit_threads
-from training.train import fit_candidate
 
 
 def fit(options: argparse.Namespace) -> FoldFit:
@@ -55,26 +52,6 @@ def fit(options: argparse.Namespace) -> FoldFit:
         converged=converged,
         predictions_sha256=hashlib.sha256(content).hexdigest(),
     )
-
-
-def write_predictions(path: Path, foretold: NDArray[np.float64]) -> bytes:
-    """Write probabilities, (loans,), to a `.npy` in one durable step; give its bytes."""
-    buffer = io.BytesIO()
-    np.save(buffer, foretold, allow_pickle=False)
-    write_bytes(path, buffer.getvalue())
-    return buffer.getvalue()
-
-
-def read_predictions(path: Path, fit: FoldFit) -> NDArray[np.float64]:
-    """Read the probabilities of a fold, (loans,). Raises ProofError when they are not those that the fit wrote."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise StorageError(f"The probabilities {path} cannot be read: {error.strerror}.") from error
-    if hashlib.sha256(content).hexdigest() != fit.predictions_sha256:
-        raise ProofError(f"The probabilities {path} are not those that the fit wrote.", "Start the training run again.")
-    foretold: NDArray[np.float64] = np.load(io.BytesIO(content), allow_pickle=False)
-    return foretold
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from training.fit import read_predictions
 from training.judging.metrics import measure
 from training.learning.calibration import Calibration, choose_calibration, choose_threshold
 from training.loans.labelled_loans import LabelledLoans
 from training.records.findings import FoldFit, ParameterSet, Validation
+from training.records.fold_predictions import read_predictions
 from training.records.outcome import read_details
 from training.records.request import RunRequest
 from training.records.run_folder import fit_node

@@ -23,9 +23,9 @@ from tests.unit.scoring.conftest import PlanRun, Registry
 from tests.unit.scoring.linear_model import linear_graph, publish_linear
 from training.graphs.export import export_graph
 from training.learning.candidates import CANDIDATES
+from training.learning.fitting import fit_candidate
 from training.loans.generate import generate_loans
 from training.loans.labelled_loans import LabelledLoans
-from training.train import fit_candidate
 
 SIZES = (1, 2, 3, 4, 5, 7, 8, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129, 1000)
 NAMES = ("linear", *CANDIDATES)

@@ -18,11 +18,11 @@ from training.graphs.proof import prove_equal
 from training.judging.bootstrap import find_intervals
 from training.judging.metrics import measure
 from training.judging.throughput import ROWS, measure_rows_per_second, write_loans
+from training.learning.fitting import fit_candidate
 from training.learning.learnt import LearntPipeline
 from training.loans.labelled_loans import LabelledLoans, load_loans
 from training.records.findings import Evaluation, Fitted, Proof
 from training.records.outcome import read_details
-from training.train import fit_candidate
 
 
 def test_figures_are_those_of_the_graph(history: Path, make_request: MakeRequest, run_here: RunHere) -> None:

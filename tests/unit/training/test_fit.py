@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from training.fit import read_predictions
+from training.learning.fitting import fit_candidate
 from training.learning.learnt import load_fitted
 from training.loans.folds import draw_folds, leave_out
 from training.loans.labelled_loans import LabelledLoans, load_loans
 from training.loans.shards import plan_shards
 from training.records.findings import Fitted, FoldFit
+from training.records.fold_predictions import read_predictions
 from training.records.outcome import FUTILE, read_details
 from training.records.request import RunRequest, write_request
-from training.train import fit_candidate
 
 MakeRequest = Callable[..., RunRequest]
 RunHere = Callable[..., dict[str, int]]

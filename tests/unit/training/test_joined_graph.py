@@ -17,9 +17,9 @@ from training.graphs.joined_graph import export_learnt
 from training.graphs.proof import TOLERANCE, prove_equal
 from training.graphs.thresholds import build_threshold_rows
 from training.learning.calibration import ISOTONIC, NONE, SIGMOID, Calibration, fit_calibration
+from training.learning.fitting import fit_candidate
 from training.learning.learnt import Learnt, LearntPipeline
 from training.loans.labelled_loans import LabelledLoans
-from training.train import fit_candidate
 
 
 @pytest.fixture(scope="module")

@@ -13,9 +13,9 @@ from training.graphs.export import export_graph
 from training.graphs.proof import TOLERANCE, build_rows, prove_equal
 from training.graphs.thresholds import build_threshold_rows
 from training.learning.candidates import CANDIDATES
+from training.learning.fitting import fit_candidate
 from training.loans.labelled_loans import LabelledLoans
 from training.split import split_loans
-from training.train import fit_candidate
 
 NAMES = tuple(CANDIDATES)
 
