@@ -35,7 +35,7 @@ FIRST_LOOK: Final[dict[str, Any]] = {
 SCREENED: Final = 50_000
 """Loans that features are screened on, at most."""
 
-EXTENDED: Final = 20
+EXTENDED: Final = 40
 """Ratios and products of two numbers, the best first, that are tried with a third number."""
 
 

@@ -19,6 +19,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 from sklearn.utils.validation import check_is_fitted
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from scoring.contract import Contract
 from training.features.groupings import find_grouping_columns
@@ -32,11 +33,11 @@ Matrix = NDArray[np.float32]
 ACTIVATION_BITS: Final = 12
 """The most that a unit can answer is less than 2^(this + 1) steps; products of activations and weights have 24 bits."""
 
-FEWEST_ROUNDS: Final = 3
-"""Times that every loan is seen, at least."""
+FEWEST_STEPS: Final = 150
+"""Batches that a network learns from, at least: few loans are seen more often."""
 
 MOST_ROUNDS: Final = 30
-"""Times that every loan is seen, at most: more would learn the few by heart."""
+"""Times that every loan is seen, at most."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class ValueNetwork(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         members: int = 4,
         units: int = 128,
         second: int = 32,
-        steps: int = 1_400,
+        rounds: int = 5,
         batch: int = 128,
         learning_rate: float = 1e-3,
         alpha: float = 1e-2,
@@ -82,14 +83,14 @@ class ValueNetwork(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     ) -> None:
         """Keep how many networks are averaged, their units, and how long and how cautiously they learn.
 
-        `steps` counts batches of loans; how often every loan is seen follows from it. `parts` is the number of parts of
-        like size that a number's range is cut into, at most; `ratios` the number of ratios, at most.
+        `rounds` is how often every loan is seen, `batch` how many loans make a step of learning; `parts` is the number
+        of parts of like size that a number's range is cut into, at most; `ratios` the number of ratios, at most.
         """
         self.contract = contract
         self.members = members
         self.units = units
         self.second = second
-        self.steps = steps
+        self.rounds = rounds
         self.batch = batch
         self.learning_rate = learning_rate
         self.alpha = alpha
@@ -99,7 +100,7 @@ class ValueNetwork(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def fit(self, X: NDArray[Any], y: NDArray[Any]) -> Self:  # noqa: N803 - scikit-learn's names
         """Find places and ratios and fit the networks, on these loans alone."""
-        from scipy import sparse  # type: ignore[import-untyped]
+        from scipy import sparse
 
         features, labels = np.asarray(X, np.float32), np.asarray(y, np.uint8)
         self.classes_ = np.unique(labels)
@@ -123,7 +124,7 @@ class ValueNetwork(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def predict_proba(self, X: NDArray[Any]) -> NDArray[np.float64]:  # noqa: N803 - scikit-learn's name
         """Give the chances of repayment and of default: (loans, 2)."""
-        from scipy.special import expit  # type: ignore[import-untyped]
+        from scipy.special import expit
 
         check_is_fitted(self)
         matrix = self._widen(np.asarray(X, np.float32))
@@ -178,16 +179,18 @@ class ValueNetwork(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _learn(self, inputs: Any, labels: NDArray[np.uint8], seed: int) -> MLPClassifier:
         batch = min(self.batch, len(labels))
-        rounds = round(self.steps * batch / len(labels))
+        steps_a_round = max(1, len(labels) // batch)
+        rounds = max(self.rounds, min(FEWEST_STEPS // steps_a_round, MOST_ROUNDS))
         model = MLPClassifier(
             (self.units, self.second),
             alpha=self.alpha,
             batch_size=batch,
             learning_rate_init=self.learning_rate,
-            max_iter=min(max(rounds, FEWEST_ROUNDS), MOST_ROUNDS),
+            max_iter=rounds,
             random_state=seed,
         )
-        with warnings.catch_warnings():
+        # Products this small gain nothing from threads, and one thread always adds in the same order.
+        with threadpool_limits(limits=1), warnings.catch_warnings():
             # It stops early on purpose: a network that came to rest knows the loans by heart.
             warnings.simplefilter("ignore", ConvergenceWarning)
             return model.fit(inputs, labels)

@@ -73,7 +73,7 @@ class Places:
 
 
 def find_places(contract: Contract, matrix: Matrix, parts: int) -> list[Places]:
-    """Find the places of every column of (loans, columns), the contract's features first; at most `parts` parts each."""
+    """Find the places of every column of (loans, columns), the contract's features first; `parts` parts at most."""
     known = {column.position: column.known for column in find_grouping_columns(contract, matrix)}
     nothing = np.empty(0, np.float32)
     found = []
