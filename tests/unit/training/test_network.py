@@ -95,7 +95,7 @@ def test_it_knows_single_values(pipeline: Pipeline) -> None:
 def test_no_number_leads_beyond_the_range(pipeline: Pipeline) -> None:
     """Amounts and incomes beyond those that were seen, up to the largest float32, count as the largest seen."""
     rows = np.repeat(np.array([[1e7, 0, 2_500, 5]], np.float32), 3, axis=0)
-    rows[1:, 0] = [1e12, np.finfo(np.float32).max]
+    rows[1:, 0] = [1e12, float(np.finfo(np.float32).max)]
     model: ValueNetwork = pipeline.named_steps["model"]
     (income,) = [places for places in model.places_ if places.column == 0]
     assert len(set(income.index(rows))) == 1
@@ -159,7 +159,7 @@ def test_sums_are_exact(widths: list[int], units: int, scale: float, seed: int) 
     model.coefs_ = [scale * draw.standard_cauchy(shape) for shape in shapes]
     model.intercepts_ = [scale * draw.normal(size=shape[1]) for shape in shapes]
     layers = settle(model, [np.eye(width, dtype=np.float32) for width in widths])
-    index: list[NDArray[np.intp]] = [np.append(draw.integers(0, width, 50), np.argmax(np.abs(table).sum(axis=1)))
+    index = [np.append(draw.integers(0, width, 50), np.argmax(np.abs(table).sum(axis=1)))
              for width, table in zip(widths, layers.tables, strict=True)]  # fmt: skip
     exact = sum(table.astype(float)[places] for table, places in zip(layers.tables, index, strict=True))
     exact = np.maximum(exact, 0) @ layers.weights.astype(float) + layers.bias.astype(float)
