@@ -76,7 +76,7 @@ class ValueNetwork(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         rounds: int = 5,
         batch: int = 128,
         learning_rate: float = 1e-3,
-        alpha: float = 1e-2,
+        alpha: float = 3e-2,
         parts: int = 256,
         ratios: int = 4,
         seed: int = 0,
