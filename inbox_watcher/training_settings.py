@@ -10,7 +10,7 @@ class Training(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Labelled files; empty: every CSV in ROOT/history."""
     contract: str = ""
     """The data contract; empty: ROOT/contract.toml."""
-    candidates: tuple[str, ...] = ("logistic", "tree", "forest", "boosting", "blend")
+    candidates: tuple[str, ...] = ("logistic", "tree", "forest", "network", "boosting", "blend")
     """Which candidates are trained."""
     grid: dict[str, dict[str, tuple[float, ...]]] = {}
     """By candidate and parameter, the values to try, in place of the candidate's own grid."""
@@ -123,7 +123,7 @@ TRAINING_TEMPLATE = """\
 # The data contract (default: ROOT/contract.toml).
 # contract = ""
 # Which kinds of model are tried; "blend" is a weighted mean of the others. The two classics alone take half a minute.
-# candidates = ["logistic", "tree", "forest", "boosting", "blend"]
+# candidates = ["logistic", "tree", "forest", "network", "boosting", "blend"]
 # Values to try of a candidate's parameters, in place of its own grid: {boosting = {learning_rate = [0.05, 0.1]}}, or
 # a table [training.grid.boosting]. Every combination is fitted once for each fold, in a job of its own.
 # grid = {}

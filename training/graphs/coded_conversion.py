@@ -1,16 +1,17 @@
-"""What the ONNX converter is told about ensembles of coded trees."""
+"""What the ONNX converter is told about ensembles of coded trees, and about networks of values."""
 
 from typing import Any
 
 from training.learning.boosting import CodedBoosting
 from training.learning.forest import CodedForest
+from training.learning.network import ValueNetwork
 
 
 def register_coded_trees() -> None:
     """Teach the ONNX converter what the ensembles do; harmless when done twice."""
     from skl2onnx import update_registered_converter
 
-    for kind in (CodedBoosting, CodedForest):
+    for kind in (CodedBoosting, CodedForest, ValueNetwork):
         update_registered_converter(
             kind, f"Loans{kind.__name__}", _shape, _convert, overwrite=True, options={"zipmap": [False]}
         )

@@ -12,6 +12,7 @@ from training.learning.candidates import feature_positions
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
+    from training.features.ratios import Ratio
     from training.learning.learnt import LearntPipeline
     from training.learning.trees import Tree
 
@@ -58,6 +59,7 @@ def find_thresholds(pipeline: "Pipeline | LearntPipeline", contract: Contract, f
 
     - A threshold on a number: with a loan that reaches its node.
     - A threshold on a ratio: the numerator that takes such a loan's ratio there.
+    - An edge between the parts of a number, as a network sees it: with any loan.
     - A threshold on a target code cannot be reached by degrees; the known values of its column are given instead, for
       next to each of them lies an unknown one.
 
@@ -65,6 +67,7 @@ def find_thresholds(pipeline: "Pipeline | LearntPipeline", contract: Contract, f
     """
     from training.learning.coded_trees import CodedTrees
     from training.learning.learnt import LearntPipeline
+    from training.learning.network import ValueNetwork
 
     if not len(features):
         return
@@ -75,6 +78,9 @@ def find_thresholds(pipeline: "Pipeline | LearntPipeline", contract: Contract, f
     model = pipeline.named_steps["model"]
     if isinstance(model, CodedTrees):
         yield from _coded(model, contract, features)
+        return
+    if isinstance(model, ValueNetwork):
+        yield from _placed(model, contract, features)
         return
     numeric, _ = feature_positions(contract)
     if not numeric:
@@ -93,6 +99,28 @@ def find_thresholds(pipeline: "Pipeline | LearntPipeline", contract: Contract, f
             yield numeric[column], number, base
 
 
+def _placed(model: Any, contract: Contract, features: Matrix) -> Iterator[Threshold]:
+    for places in model.places_:
+        if places.column < features.shape[1]:
+            if contract.features[places.column].is_numeric:
+                for numbers in (places.edges, places.known[_spread(len(places.known), MOST_KNOWN)]):
+                    for at, number in enumerate(numbers):
+                        yield places.column, float(number), at % len(features)
+            continue
+        ratio = model.ratios_[places.column - features.shape[1]]
+        for at, edge in enumerate(places.edges):
+            yield from _on_ratio(ratio, float(edge), features, at % len(features))
+
+
+def _on_ratio(ratio: "Ratio", number: float, features: Matrix, base: int) -> Iterator[Threshold]:
+    """Give the numerator that takes a loan's ratio to a number, if there is one."""
+    factor = 1.0 if ratio.b is None else float(features[base, ratio.b])
+    divisor = 1.0 if ratio.c is None else float(features[base, ratio.c])
+    numerator = number * divisor / factor if factor else np.nan
+    if abs(numerator) < LARGEST:
+        yield ratio.a, numerator, base
+
+
 def _coded(model: Any, contract: Contract, features: Matrix) -> Iterator[Threshold]:
     width = features.shape[1]
     for column, number, base in _nodes(model.model_, model.encode(features)):
@@ -100,12 +128,7 @@ def _coded(model: Any, contract: Contract, features: Matrix) -> Iterator[Thresho
             if contract.features[column].is_numeric:
                 yield column, number, base
         elif column < width + len(model.ratios_):
-            ratio = model.ratios_[column - width]
-            factor = 1.0 if ratio.b is None else float(features[base, ratio.b])
-            divisor = 1.0 if ratio.c is None else float(features[base, ratio.c])
-            numerator = number * divisor / factor if factor else np.nan
-            if abs(numerator) < np.finfo(np.float32).max:
-                yield ratio.a, numerator, base
+            yield from _on_ratio(model.ratios_[column - width], number, features, base)
     for grouping in model.columns_:
         if contract.features[grouping.position].is_numeric:
             for place in _spread(len(grouping.known), MOST_KNOWN):

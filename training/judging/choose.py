@@ -15,7 +15,7 @@ from training.learning.blend import BLEND
 from training.records.findings import Comparison, Evaluation, Fitted, Segment, Validation
 from training.records.request import Gates, PromoteMode
 
-BLEND_MARGIN: Final = 0.0005
+BLEND_MARGIN: Final = 0.0002
 """AUC that a blend must gain on the best single candidate: it costs its members' time at every scoring."""
 
 EQUAL: Final = 0.002

@@ -90,6 +90,15 @@ def build_boosting(contract: Contract, parameters: Parameters, seed: int) -> "Pi
     return Pipeline([("model", CodedBoosting(contract, seed=seed, **_typed(parameters)))])
 
 
+def build_network(contract: Contract, parameters: Parameters, seed: int) -> "Pipeline":
+    """Make a neural network on the places of values: the one that sees what trees do not."""
+    from sklearn.pipeline import Pipeline
+
+    from training.learning.network import ValueNetwork
+
+    return Pipeline([("model", ValueNetwork(contract, seed=seed, **_typed(parameters)))])
+
+
 CANDIDATES: Final[Mapping[str, Candidate]] = MappingProxyType(
     {
         candidate.name: candidate
@@ -97,6 +106,7 @@ CANDIDATES: Final[Mapping[str, Candidate]] = MappingProxyType(
             Candidate("logistic", build_logistic, {"bins": 32, "C": 1.0, "max_iter": 100}),
             Candidate("tree", build_tree, {"min_samples_leaf": 25, "ccp_alpha": 2e-4}),
             Candidate("forest", build_forest, {"members": 4, "trees": 20, "leaves": 500}),
+            Candidate("network", build_network, {"members": 4, "units": 128, "rounds": 5, "alpha": 0.03}),
             Candidate(
                 "boosting",
                 build_boosting,

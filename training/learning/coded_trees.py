@@ -6,49 +6,21 @@ the noise depends on how the folds were drawn. So the ensemble has members: each
 of them answer with the codes of all loans. Their trees stand side by side in one ensemble.
 """
 
-from itertools import combinations
-from typing import Any, ClassVar, Final, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.utils.validation import check_is_fitted
 
 from scoring.contract import Contract
-from training.features.groupings import (
-    MOST_CELLS,
-    convert_codes,
-    find_grouping_columns,
-    index_columns,
-    join,
-)
-from training.features.ratios import Ratio, compute_ratios, convert_ratios, extend_ratios, propose_ratios
-from training.features.screening import BINS, Gain, choose, cut, measure_gain, rank
-from training.features.target_codes import cross_fit, draw_folds, smooth_shares
+from training.features.groupings import convert_codes, find_grouping_columns, index_columns, join
+from training.features.ratios import compute_ratios, convert_ratios
+from training.features.search import cross_fit_codes, fill_empty, search_features
+from training.features.target_codes import draw_folds, smooth_shares
 from training.learning.trees import convert_trees, read_trees
 
 Matrix = NDArray[np.float32]
-
-FEWEST: Final = 50
-"""Loans of either outcome from which on features are screened; with fewer, chance looks like proof."""
-
-FIRST_LOOK: Final[dict[str, Any]] = {
-    "max_iter": 60,
-    "learning_rate": 0.15,
-    "max_leaf_nodes": 6,
-    "max_features": 0.5,
-    "l2_regularization": 5.0,
-    "early_stopping": False,
-}
-"""The boosting that tells what is known before a feature is added."""
-
-SCREENED: Final = 50_000
-"""Loans that features are screened on, at most."""
-
-
-EXTENDED: Final = 20
-"""Ratios and products of two numbers, the best first, that are tried with a third number."""
 
 
 class CodedTrees(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -82,11 +54,13 @@ class CodedTrees(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.classes_ = np.unique(labels)
         self.n_features_in_ = features.shape[1]
         self.columns_ = find_grouping_columns(self.contract, features)
-        self.groupings_ = [join(self.columns_, place) for place in range(len(self.columns_))]
-        self.ratios_: list[Ratio] = []
+        singles = [join(self.columns_, place) for place in range(len(self.columns_))]
+        self.ratios_, pairs = search_features(
+            self.contract, self.columns_, features, labels,
+            ratios=self.ratios, pairs=self.pairs, folds=self.folds, smoothing=self.smoothing, seed=self.seed,
+        )  # fmt: skip
+        self.groupings_ = singles + pairs
         index = index_columns(self.columns_, features)
-        if (self.ratios or self.pairs) and min(np.bincount(labels, minlength=2)) >= FEWEST:
-            self._screen(features, index, labels)
         groups = [grouping.groups(index) for grouping in self.groupings_]
         self.tables_ = [
             smooth_shares(group, labels, grouping.size, self.smoothing)
@@ -97,7 +71,7 @@ class CodedTrees(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         for member in range(self.members):
             seed = self.seed * self.members + member
             codes = self._cross_fit(index, labels, seed)
-            grown.append(self._grow(_fill_empty(np.column_stack([plain, codes])), labels, seed))
+            grown.append(self._grow(fill_empty(np.column_stack([plain, codes])), labels, seed))
         self.model_ = self._merge(grown)
         return self
 
@@ -148,53 +122,7 @@ class CodedTrees(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return default
 
     def _cross_fit(self, index: NDArray[np.intp], labels: NDArray[np.uint8], seed: int) -> Matrix:
-        folds = draw_folds(labels, self.folds, seed)
-        codes = [
-            cross_fit(grouping.groups(index), labels, folds, grouping.size, self.smoothing)
-            for grouping in self.groupings_
-        ]
-        return np.column_stack(codes) if codes else np.empty((len(labels), 0), np.float32)
-
-    def _screen(self, features: Matrix, index: NDArray[np.intp], labels: NDArray[np.uint8]) -> None:
-        """Add the ratios and the pairs of columns that prove themselves."""
-        stream = np.random.default_rng([self.seed, 3])
-        rows = np.sort(stream.permutation(len(labels))[:SCREENED])
-        features, index, labels = features[rows], index[rows], labels[rows]
-        known = self._look_first(features, index, labels)
-        folds = draw_folds(labels, 5, self.seed)
-        numbers = [position for position, column in enumerate(self.contract.features) if column.is_numeric]
-
-        def judge(ratio: Ratio) -> tuple[Ratio, Gain]:
-            groups = cut(compute_ratios([ratio], features)[:, 0])
-            return ratio, measure_gain(groups, BINS + 1, labels, known, folds)
-
-        if self.ratios:
-            twos = rank(map(judge, propose_ratios(numbers)))
-            threes = map(judge, extend_ratios([ratio for ratio, _ in twos[:EXTENDED]], numbers))
-            self.ratios_ = choose(rank([*twos, *threes]), self.ratios)
-        pairs = (join(self.columns_, *places) for places in combinations(range(len(self.columns_)), 2))
-        gains = [
-            (pair, measure_gain(pair.groups(index), pair.size, labels, known, folds))
-            for pair in pairs
-            if pair.size <= MOST_CELLS
-        ]
-        self.groupings_ += choose(rank(gains), self.pairs)
-
-    def _look_first(self, features: Matrix, index: NDArray[np.intp], labels: NDArray[np.uint8]) -> NDArray[np.float64]:
-        """Give each loan a probability from a boosting on single columns that was not fitted on it."""
-        thirds = draw_folds(labels, 3, self.seed + 1)
-        known = np.empty(len(labels))
-        for third in range(3):
-            held = thirds == third
-            codes = self._cross_fit(index[~held], labels[~held], self.seed)
-            tables = [
-                smooth_shares(g.groups(index[~held]), labels[~held], g.size, self.smoothing) for g in self.groupings_
-            ]
-            seen = [table[g.groups(index[held])] for table, g in zip(tables, self.groupings_, strict=True)]
-            model = HistGradientBoostingClassifier(**FIRST_LOOK, random_state=self.seed)
-            model.fit(_fill_empty(np.column_stack([features[~held], codes])), labels[~held])
-            known[held] = model.predict_proba(np.column_stack([features[held], *seen]))[:, 1]
-        return known
+        return cross_fit_codes(self.groupings_, index, labels, draw_folds(labels, self.folds, seed), self.smoothing)
 
     def _grow(self, matrix: Matrix, labels: NDArray[np.uint8], seed: int) -> Any:
         """Fit one member on (loans, columns)."""
@@ -211,8 +139,3 @@ class CodedTrees(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _scale(self) -> float:
         """Give what the sum of the trees is multiplied by."""
         raise NotImplementedError
-
-
-def _fill_empty(matrix: Matrix) -> Matrix:
-    """Put zeros into columns without a value, which scikit-learn cannot bin; no tree splits on either."""
-    return np.where(np.isnan(matrix).all(axis=0), np.float32(0), matrix)

@@ -26,7 +26,7 @@ DISK_MB: Final = 128
 THREAD_MB: Final = 40
 """Memory that each further thread of a fit takes (10^6 bytes)."""
 
-GRAPH_MB: Final[Mapping[str, int]] = MappingProxyType({"boosting": 60, "forest": 200, "blend": 250})
+GRAPH_MB: Final[Mapping[str, int]] = MappingProxyType({"boosting": 60, "network": 100, "forest": 200, "blend": 250})
 """Memory that making and proving the graph of a candidate of many trees takes besides (10^6 bytes)."""
 
 FIT: Final = "fit"

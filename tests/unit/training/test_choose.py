@@ -53,7 +53,7 @@ def test_a_blend_must_earn_its_place() -> None:
     assert choose_best(*both(("a", 0.9, 0.9), ("blend", 0.9 + 2 * BLEND_MARGIN, 0.9))).candidate == "blend"
     choice = choose_best(*both(("a", 0.9, 0.9), ("b", 0.8, 0.9), ("blend", 0.9 + BLEND_MARGIN / 2, 0.95)))
     assert choice.candidate == "a"
-    assert "the blend gains +0.0002 on the best single candidate" in choice.why
+    assert "the blend gains +0.0001 on the best single candidate" in choice.why
     assert choose_best(*both(("blend", 0.9, 0.9))).candidate == "blend"
 
 

@@ -1,0 +1,127 @@
+"""The search for features: which ratios, and which pairs of grouping columns, prove themselves on the loans fitted on.
+
+What each adds is measured on loans held out, against what a first boosting on single columns already knows.
+"""
+
+from collections.abc import Sequence
+from itertools import combinations
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.ensemble import HistGradientBoostingClassifier
+
+from scoring.contract import Contract
+from training.features.groupings import MOST_CELLS, Grouping, GroupingColumn, index_columns, join
+from training.features.ratios import Ratio, compute_ratios, extend_ratios, propose_ratios
+from training.features.screening import BINS, Gain, choose, cut, measure_gain, rank
+from training.features.target_codes import cross_fit, draw_folds, smooth_shares
+
+Matrix = NDArray[np.float32]
+
+FEWEST: Final = 50
+"""Loans of either outcome from which on features are screened; with fewer, chance looks like proof."""
+
+FIRST_LOOK: Final[dict[str, Any]] = {
+    "max_iter": 60,
+    "learning_rate": 0.15,
+    "max_leaf_nodes": 6,
+    "max_features": 0.5,
+    "l2_regularization": 5.0,
+    "early_stopping": False,
+}
+"""The boosting that tells what is known before a feature is added."""
+
+SCREENED: Final = 50_000
+"""Loans that features are screened on, at most."""
+
+EXTENDED: Final = 40
+"""Ratios and products of two numbers, the best first, that are tried with a third number."""
+
+
+def search_features(
+    contract: Contract,
+    columns: Sequence[GroupingColumn],
+    features: Matrix,
+    labels: NDArray[np.uint8],
+    *,
+    ratios: int,
+    pairs: int,
+    folds: int,
+    smoothing: float,
+    seed: int,
+) -> tuple[list[Ratio], list[Grouping]]:
+    """Choose at most `ratios` ratios and `pairs` pairs of grouping columns that prove themselves.
+
+    `features` is (loans, features), `labels` is (loans,); `folds` and `smoothing` are those of the target codes.
+    """
+    if not (ratios or pairs) or min(np.bincount(labels, minlength=2)) < FEWEST:
+        return [], []
+    stream = np.random.default_rng([seed, 3])
+    rows = np.sort(stream.permutation(len(labels))[:SCREENED])
+    features, labels = features[rows], labels[rows]
+    index = index_columns(columns, features)
+    singles = [join(columns, place) for place in range(len(columns))]
+    known = _look_first(singles, features, index, labels, folds, smoothing, seed)
+    screening = draw_folds(labels, 5, seed)
+    found_ratios: list[Ratio] = []
+    if ratios:
+        numbers = [position for position, column in enumerate(contract.features) if column.is_numeric]
+
+        def judge(ratio: Ratio) -> tuple[Ratio, Gain]:
+            groups = cut(compute_ratios([ratio], features)[:, 0])
+            return ratio, measure_gain(groups, BINS + 1, labels, known, screening)
+
+        twos = rank(map(judge, propose_ratios(numbers)))
+        threes = map(judge, extend_ratios([ratio for ratio, _ in twos[:EXTENDED]], numbers))
+        found_ratios = choose(rank([*twos, *threes]), ratios)
+    if not pairs:
+        return found_ratios, []
+    proposed = (join(columns, *places) for places in combinations(range(len(columns)), 2))
+    gains = [
+        (pair, measure_gain(pair.groups(index), pair.size, labels, known, screening))
+        for pair in proposed
+        if pair.size <= MOST_CELLS
+    ]
+    return found_ratios, choose(rank(gains), pairs)
+
+
+def cross_fit_codes(
+    groupings: Sequence[Grouping],
+    index: NDArray[np.intp],
+    labels: NDArray[np.uint8],
+    folds: NDArray[np.intp],
+    smoothing: float,
+) -> Matrix:
+    """Give each loan's target codes from the other folds' loans: (loans, groupings)."""
+    codes = [cross_fit(grouping.groups(index), labels, folds, grouping.size, smoothing) for grouping in groupings]
+    return np.column_stack(codes) if codes else np.empty((len(labels), 0), np.float32)
+
+
+def fill_empty(matrix: Matrix) -> Matrix:
+    """Put zeros into columns without a value, which scikit-learn cannot bin; no tree splits on either."""
+    return np.where(np.isnan(matrix).all(axis=0), np.float32(0), matrix)
+
+
+def _look_first(
+    singles: Sequence[Grouping],
+    features: Matrix,
+    index: NDArray[np.intp],
+    labels: NDArray[np.uint8],
+    folds: int,
+    smoothing: float,
+    seed: int,
+) -> NDArray[np.float64]:
+    """Give each loan a probability from a boosting on single columns that was not fitted on it."""
+    thirds = draw_folds(labels, 3, seed + 1)
+    known = np.empty(len(labels))
+    for third in range(3):
+        held = thirds == third
+        drawn = draw_folds(labels[~held], folds, seed)
+        codes = cross_fit_codes(singles, index[~held], labels[~held], drawn, smoothing)
+        tables = [smooth_shares(g.groups(index[~held]), labels[~held], g.size, smoothing) for g in singles]
+        seen = [table[g.groups(index[held])] for table, g in zip(tables, singles, strict=True)]
+        model = HistGradientBoostingClassifier(**FIRST_LOOK, random_state=seed)
+        model.fit(fill_empty(np.column_stack([features[~held], codes])), labels[~held])
+        known[held] = model.predict_proba(np.column_stack([features[held], *seen]))[:, 1]
+    return known
