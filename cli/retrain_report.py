@@ -17,7 +17,8 @@ def facts(result: "RetrainResult") -> dict[str, object]:
     import msgspec
 
     document: dict[str, object] = msgspec.to_builtins(result, enc_hook=str)
-    return {**document, "overhead_seconds": result.overhead_seconds}
+    figures = {name: msgspec.to_builtins(metrics) for name, metrics in result.metrics.items()}
+    return {**document, "metrics": figures, "overhead_seconds": result.overhead_seconds}
 
 
 def print_result(result: "RetrainResult") -> None:

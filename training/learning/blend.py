@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 BLEND: Final = "blend"
 """The candidate that is made of the others."""
 
-LEAST_WEIGHT: Final = 0.05
+LEAST_WEIGHT: Final = 0.125
 """A member with less is dropped: it would cost time at every scoring and change little."""
 
 _ROUNDS: Final = 2000
