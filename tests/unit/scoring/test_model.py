@@ -21,9 +21,9 @@ from scoring.registry import GOLDEN, MODEL, VERSIONS, Pin, publish_version
 from scoring.source import open_source
 from tests.unit.scoring.conftest import PlanRun, Registry
 from tests.unit.scoring.linear_model import linear_graph, publish_linear
+from tests.unit.training.small_candidates import fit_small
 from training.graphs.export import export_graph
 from training.learning.candidates import CANDIDATES
-from training.learning.fitting import fit_candidate
 from training.loans.generate import generate_loans
 from training.loans.labelled_loans import LabelledLoans
 
@@ -49,7 +49,7 @@ def loans(tmp_path_factory: pytest.TempPathFactory, contract: Contract) -> Label
 @pytest.fixture(scope="session")
 def graphs(loans: LabelledLoans, contract: Contract) -> dict[str, bytes]:
     """Give the hand-made graph and one of each candidate, learnt from the generated loans."""
-    learnt = {name: export_graph(fit_candidate(name, contract, loans, 0)[0], contract) for name in CANDIDATES}
+    learnt = {name: export_graph(fit_small(name, contract, loans), contract) for name in CANDIDATES}
     return {"linear": linear_graph(len(contract.features)), **learnt}
 
 

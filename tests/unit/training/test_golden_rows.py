@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from scoring.contract import REFERENCE, load_contract
+from tests.unit.training.small_candidates import fit_small
 from training.graphs.golden_rows import build_golden_rows
 from training.graphs.thresholds import find_thresholds
 from training.learning.candidates import CANDIDATES
@@ -14,8 +15,7 @@ from training.loans.labelled_loans import LabelledLoans
 def test_golden_rows_cover_what_may_differ(name: str, loans: LabelledLoans) -> None:
     """A few dozen rows hold gaps in every column, unknown categories, and float32 steps around thresholds."""
     contract = load_contract(REFERENCE)
-    candidate = CANDIDATES[name]
-    pipeline = candidate.build(contract, candidate.parameters, 0).fit(loans.features, loans.labels)
+    pipeline = fit_small(name, contract, loans)
     rows = build_golden_rows(pipeline, contract, loans.features)
     assert 24 <= len(rows) <= 100
     assert np.isnan(rows).any(axis=0).all()

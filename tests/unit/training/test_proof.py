@@ -9,6 +9,7 @@ import pytest
 from scoring.contract import Column, Contract, Role, Type
 from scoring.errors import ModelError, ProofError
 from scoring.model import INPUT, OUTPUT, Graph
+from tests.unit.training.small_candidates import fit_small
 from training.graphs.export import export_graph
 from training.graphs.proof import TOLERANCE, build_rows, prove_equal
 from training.graphs.thresholds import build_threshold_rows
@@ -59,7 +60,7 @@ def test_graph_equals_scikit_learn(name: str, contract: Contract, loans: Labelle
 @pytest.mark.parametrize("name", NAMES)
 def test_graph_has_one_input_and_one_output(name: str, contract: Contract, loans: LabelledLoans) -> None:
     """The graph takes `features` and gives `pd`, both float32, nothing else; the same pipeline gives the same bytes."""
-    pipeline, _ = fit_candidate(name, contract, loans, 0)
+    pipeline = fit_small(name, contract, loans)
     content = export_graph(pipeline, contract)
     graph = onnx.load_from_string(content).graph
     for value, called, width in ((graph.input, INPUT, len(contract.features)), (graph.output, OUTPUT, 1)):
@@ -70,7 +71,7 @@ def test_graph_has_one_input_and_one_output(name: str, contract: Contract, loans
     used = {name for node in graph.node for name in node.input} | {OUTPUT}
     assert all(used.intersection(node.output) for node in graph.node)
     assert export_graph(pipeline, contract) == content
-    assert export_graph(fit_candidate(name, contract, loans, 0)[0], contract) == content
+    assert export_graph(fit_small(name, contract, loans), contract) == content
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -94,7 +95,7 @@ def test_odd_histories_export(
     draw = np.random.default_rng(4)
     loans = loans_of(make(draw, 400), draw.integers(0, 2, 400))
     contract = contract_of(*columns)
-    pipeline, _ = fit_candidate(name, contract, loans, 0)
+    pipeline = fit_small(name, contract, loans)
     prove_equal(pipeline, Graph(export_graph(pipeline, contract), 1, name), contract, loans.features)
 
 
@@ -110,7 +111,7 @@ def test_neighbouring_numbers_stay_apart(name: str, start: float) -> None:
     neighbours = np.array([first, np.nextafter(first, np.float32(np.inf))], np.float32)
     places = np.arange(400) % 2
     loans = loans_of(neighbours[places][:, None], places)
-    pipeline, _ = fit_candidate(name, contract_of(NUMBER), loans, 0)
+    pipeline = fit_small(name, contract_of(NUMBER), loans)
     model = Graph(export_graph(pipeline, contract_of(NUMBER)), 1, name)
     prove_equal(pipeline, model, contract_of(NUMBER), loans.features)
     low, high = model.predict(neighbours[:, None])
@@ -143,7 +144,7 @@ def test_steps_of_an_ensemble_are_noticed(name: str, derived: str) -> None:
     features = np.exp(draw.normal(size=(3_000, 2))).astype(np.float32)
     loans = loans_of(features, draw.random(3_000) < np.where(features[:, 0] / features[:, 1] > 1.3, 0.6, 0.1))
     contract = contract_of(NUMBER, OTHER)
-    pipeline, _ = fit_candidate(name, contract, loans, 0)
+    pipeline = fit_small(name, contract, loans)
     assert pipeline.named_steps["model"].ratios_
     graph = onnx.load_from_string(export_graph(pipeline, contract))
     (trees,) = [node for node in graph.graph.node if node.op_type == "TreeEnsembleRegressor"]
