@@ -122,7 +122,7 @@ TRAINING_TEMPLATE = """\
 # history = []
 # The data contract (default: ROOT/contract.toml).
 # contract = ""
-# Which kinds of model are tried; "blend" is a weighted mean of the others. The two classics alone take a third of the time.
+# Which kinds of model are tried; "blend" is a weighted mean of the others. The two classics alone are quick.
 # candidates = ["logistic", "tree", "forest", "network", "boosting", "blend"]
 # Values to try of a candidate's parameters, in place of its own grid: {boosting = {learning_rate = [0.05, 0.1]}}, or
 # a table [training.grid.boosting]. Every combination is fitted once for each fold, in a job of its own.
