@@ -95,7 +95,7 @@ class Groups:
         group = f"{_PREFIX}{new_batch_id()}"
         try:
             marked = self._prepare(group, batches)
-        except Exception:
+        except Exception:  # swallows nothing: whatever it is goes on after the clearing
             self.clear_away([group])  # the next trial is another group
             raise
         folder = self._place.layout.group(group)

@@ -26,7 +26,7 @@ def wait_for_storage(act: Callable[[], _Result]) -> _Result:
     while True:
         try:
             return act()
-        except Exception as error:
+        except Exception as error:  # swallows storage trouble alone, bare or as a cause; the rest goes on
             cause = error if isinstance(error, OSError) else error.__cause__
             if not isinstance(cause, OSError) or cause.errno not in TRANSIENT - {errno.EACCES}:
                 raise

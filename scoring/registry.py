@@ -171,7 +171,7 @@ def publish_version(
             os.rename(temporary, home / version)
         except OSError as error:
             raise ModelError(f"Version {version} cannot be published: {error.strerror}.") from error
-    except BaseException:
+    except BaseException:  # a stop by Ctrl-C or SystemExit leaves no half-written version either
         shutil.rmtree(temporary, ignore_errors=True)
         raise
     sync_folder(home)

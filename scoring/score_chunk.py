@@ -97,7 +97,7 @@ def _waited_out(act: "Callable[[], _Result]", patience: float) -> "_Result":
     while True:
         try:
             return act()
-        except Exception as error:
+        except Exception as error:  # swallows storage trouble alone, while there is patience; the rest goes on
             if patience <= 0 or not is_storage_trouble(error):
                 raise
         time.sleep(min(pause, patience))

@@ -8,8 +8,14 @@ from numpy.typing import NDArray
 BLEND: Final = "blend"
 """The candidate that is made of the others."""
 
-LEAST_WEIGHT: Final = 0.125
+LEAST_WEIGHT: Final = 0.05
 """A member with less is dropped: it would cost time at every scoring and change little."""
+
+LIGHT_WEIGHT: Final = 0.125
+"""A member with less is dropped where the blend loses next to nothing (WORTH) without it."""
+
+WORTH: Final = 5e-4
+"""Log loss that a light member must save to be kept (nats a loan)."""
 
 _ROUNDS: Final = 2000
 _SETTLED: Final = 1e-6
@@ -20,20 +26,32 @@ _LEAST_CHANCE: Final = 1e-6
 def find_weights(foretold: NDArray[np.float64], labels: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Find the weights of the mean with the least log loss: (members, loans), (loans,) → (members,).
 
-    They are 0 or more and sum up to 1; a member with less than LEAST_WEIGHT gets 0 and the others are weighed anew.
+    They are 0 or more and sum up to 1; a member with less than LEAST_WEIGHT gets 0, one with less than LIGHT_WEIGHT too
+    unless it saves WORTH, and the others are weighed anew.
     The mean is a mixture, whose likelihood has one maximum; expectation maximisation climbs it without a step size
     (Dempster, Laird, Rubin 1977). The same numbers give the same weights.
     """
     chances = np.maximum(np.where(labels == 1, foretold, 1 - foretold), _LEAST_CHANCE)
     kept = np.ones(len(chances), bool)
     while True:
-        weights = np.zeros(len(chances))
-        weights[kept] = _climb(chances[kept])
-        light = kept & (weights < LEAST_WEIGHT)
-        if not light.any():
-            return weights
+        weights = _weigh(chances, kept)
         # One at a time: the weight of one that goes may keep another. The last of equals goes first.
-        kept[len(weights) - 1 - int(np.argmin(np.where(kept, weights, np.inf)[::-1]))] = False
+        lightest = len(weights) - 1 - int(np.argmin(np.where(kept, weights, np.inf)[::-1]))
+        if weights[lightest] >= LIGHT_WEIGHT:
+            return weights
+        without = kept.copy()
+        without[lightest] = False
+        if weights[lightest] >= LEAST_WEIGHT:
+            saved = np.log(weights @ chances).mean() - np.log(_weigh(chances, without) @ chances).mean()
+            if saved >= WORTH:
+                return weights
+        kept = without
+
+
+def _weigh(chances: NDArray[np.float64], kept: NDArray[np.bool_]) -> NDArray[np.float64]:
+    weights = np.zeros(len(chances))
+    weights[kept] = _climb(chances[kept])
+    return weights
 
 
 def _climb(chances: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -6,6 +6,7 @@ the noise depends on how the folds were drawn. So the ensemble has members: each
 of them answer with the codes of all loans. Their trees stand side by side in one ensemble.
 """
 
+from abc import ABC, abstractmethod
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -23,7 +24,7 @@ from training.learning.trees import convert_trees, read_trees
 Matrix = NDArray[np.float32]
 
 
-class CodedTrees(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class CodedTrees(ABC, ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """(loans, features) float32 and labels in, a probability of default out; learners of trees derive from it."""
 
     PROBABILITY: ClassVar[str]
@@ -124,18 +125,18 @@ class CodedTrees(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _cross_fit(self, index: NDArray[np.intp], labels: NDArray[np.uint8], seed: int) -> Matrix:
         return cross_fit_codes(self.groupings_, index, labels, draw_folds(labels, self.folds, seed), self.smoothing)
 
+    @abstractmethod
     def _grow(self, matrix: Matrix, labels: NDArray[np.uint8], seed: int) -> Any:
         """Fit one member on (loans, columns)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _merge(self, grown: list[Any]) -> Any:
         """Make one model of the members' trees."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _base(self) -> float:
         """Give what the trees add up to before the first."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _scale(self) -> float:
         """Give what the sum of the trees is multiplied by."""
-        raise NotImplementedError
