@@ -94,7 +94,7 @@ def test_label_is_required_only_for_training(tmp_path: Path) -> None:
         (b"", "empty_file"),
         (codecs.BOM_UTF8, "missing_column"),
         (b"\n", "missing_column"),
-        (gzip.compress(QUOTED + b"\n"), "gzip_content"),
+        (gzip.compress(QUOTED + b"\n", mtime=0), "gzip_content"),
         ((QUOTED + b"\n1,2,A\n").decode().encode("utf-16"), "not_utf8"),
         ((QUOTED + b"\n1,2,A\n").decode().encode("utf-16-le"), "not_utf8"),
         ((QUOTED + b"\n1,2,A\n").decode().encode("utf-16-be"), "not_utf8"),
