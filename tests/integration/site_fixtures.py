@@ -114,6 +114,27 @@ def running(live: LiveSite) -> Iterator[Daemon]:
         assert daemon.process.poll() is not None
 
 
+REMOVE = """
+import sys, time, htcondor2
+logs, deadline = sys.argv[1], time.monotonic() + float(sys.argv[2])
+of_site = f'substr(UserLog, 0, {len(logs)}) == "{logs}"'
+schedd = htcondor2.Schedd()
+schedd.act(htcondor2.JobAction.Remove, of_site, reason="The test's site goes.")
+while schedd.query(of_site, ["ClusterId"]):
+    assert time.monotonic() < deadline, "jobs of the test's site do not leave the queue"
+    time.sleep(0.05)
+"""
+"""Bindings are bound to one pool in a process, so this runs in one of its own."""
+
+
+def _remove_jobs(pool: PoolStatus, folder: Path) -> None:
+    """Remove what a test left in the queue and wait until no job of the site writes into its folder any more."""
+    environment = os.environ | {"CONDOR_CONFIG": str(pool.condor_config)}
+    command = [sys.executable, "-c", REMOVE, f"{folder}/", str(PATIENCE)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 @contextmanager
 def made_site(pool: PoolStatus, trained: TrainedSite | Path, chunk_bytes: int) -> Iterator[LiveSite]:
     """Make a site with `loans init`, with a copy of a trained or other registry, and leave nothing of it behind."""
@@ -137,6 +158,7 @@ def made_site(pool: PoolStatus, trained: TrainedSite | Path, chunk_bytes: int) -
         shutil.copytree(models, root / "models", dirs_exist_ok=True)
         yield LiveSite(file, load_site(file))
     finally:
+        _remove_jobs(pool, folder)
         shutil.rmtree(folder)
 
 

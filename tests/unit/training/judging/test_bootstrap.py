@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.training.test_metrics import Sample, samples
+from tests.unit.training.foretold_loans import Sample, samples
 from training.judging.bootstrap import DRAWS, _Sample, draw_loans, find_gain, find_intervals
 from training.judging.metrics import assign_bins, measure
 from training.records.findings import Metrics

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import (
     accuracy_score,
@@ -17,22 +16,8 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
+from tests.unit.training.foretold_loans import Sample, samples
 from training.judging.metrics import BINS, assign_bins, calibration_error, draw_curves, measure
-
-Sample = tuple[NDArray[np.float32], NDArray[np.uint8]]
-
-
-@st.composite
-def samples(draw: st.DrawFn) -> Sample:
-    """Draw probabilities with and without ties, and outcomes of both kinds."""
-    loans = draw(st.integers(4, 120))
-    stream = np.random.default_rng(draw(st.integers(0, 2**32)))
-    default = stream.random(loans)
-    if draw(st.booleans()):
-        default = np.round(default, 1)
-    labels = (stream.random(loans) < default).astype(np.uint8)
-    labels[:2] = 0, 1
-    return default.astype(np.float32), labels
 
 
 @settings(max_examples=25, deadline=None)
