@@ -8,12 +8,13 @@ float32 holds exactly.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scoring.contract import Contract
+from training.features.open_graph import INT64, OpenGraph
 
 REPEATS: Final = 5
 """Loans with the same number from which on the number counts as one that comes back."""
@@ -110,61 +111,29 @@ def join(columns: Sequence[GroupingColumn], *places: int) -> Grouping:
 
 
 def convert_codes(
-    scope: Any,
-    container: Any,
+    graph: OpenGraph,
     features: str,
     columns: Sequence[GroupingColumn],
     groupings: Sequence[Grouping],
     tables: Sequence[Matrix],
 ) -> str:
     """Add what looks up the code of each row in each grouping's table; give the name of (rows, groupings) float32."""
-    from onnx import TensorProto
-
-    def name(part: str) -> str:
-        return str(scope.get_unique_variable_name(f"codes_{part}"))
-
-    def add(operator: str, inputs: list[str], part: str, **attributes: Any) -> str:
-        output = name(part)
-        container.add_node(
-            operator, inputs, output, name=scope.get_unique_operator_name(f"Codes{operator}"), **attributes
-        )
-        return output
-
-    def constant(part: str, kind: int, shape: list[int], values: list[Any]) -> str:
-        given = name(part)
-        container.add_initializer(given, kind, shape, values)
-        return given
-
     indices = []
     for column in columns:
-        place = constant("column", TensorProto.INT64, [1], [column.position])
-        value = add("Gather", [features, place], "value", axis=1)
-        known = add(
-            "LabelEncoder",
-            [value],
-            "known",
-            op_domain="ai.onnx.ml",
-            op_version=2,
-            keys_floats=column.known.tolist(),
-            values_floats=np.arange(len(column.known), dtype=np.float32).tolist(),
-            default_float=float(len(column.known)),
-        )
-        missing = constant("missing", TensorProto.FLOAT, [1], [float(len(column.known) + 1)])
-        absent = add("IsNaN", [value], "absent", op_version=13)
-        indices.append(add("Where", [absent, missing, known], "index", op_version=16))
+        value = graph.column(features, column.position)
+        place = graph.find_known(value, column.known, unknown=len(column.known))
+        indices.append(graph.replace_missing(value, place, len(column.known) + 1))
     cells = []
     offset = 0
     for grouping, table in zip(groupings, tables, strict=True):
-        cell = constant("offset", TensorProto.FLOAT, [1], [float(offset)])
+        cell = graph.constant(np.array([offset], np.float32))
         for column_place, stride in zip(grouping.columns, grouping.strides, strict=True):
             part = indices[column_place]
             if stride > 1:
-                step = constant("stride", TensorProto.FLOAT, [1], [float(stride)])
-                part = add("Mul", [part, step], "part", op_version=14)
-            cell = add("Add", [part, cell], "cell", op_version=14)
+                part = graph.add("Mul", part, graph.constant(np.array([stride], np.float32)), version=14)
+            cell = graph.add("Add", part, cell, version=14)
         cells.append(cell)
         offset += len(table)
-    together = add("Concat", cells, "cells", axis=1, op_version=13)
-    whole = add("Cast", [together], "whole", to=TensorProto.INT64, op_version=13)
-    flat = np.concatenate(tables)
-    return add("Gather", [constant("table", TensorProto.FLOAT, [len(flat)], flat.tolist()), whole], "codes", axis=0)
+    together = graph.add("Concat", *cells, version=13, axis=1)
+    whole = graph.add("Cast", together, version=13, to=INT64)
+    return graph.add("Gather", graph.constant(np.concatenate(tables)), whole, version=13, axis=0)

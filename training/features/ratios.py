@@ -7,10 +7,11 @@ What is no finite number (0/0, x/0, an overflow) counts as missing.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from training.features.open_graph import OpenGraph
 
 Matrix = NDArray[np.float32]
 
@@ -69,36 +70,16 @@ def extend_ratios(found: Sequence[Ratio], positions: Sequence[int]) -> list[Rati
     return list(extended)
 
 
-def convert_ratios(scope: Any, container: Any, features: str, ratios: Sequence[Ratio]) -> str:
+def convert_ratios(graph: OpenGraph, features: str, ratios: Sequence[Ratio]) -> str:
     """Add what computes the ratios; give the name of (rows, ratios) float32. There must be at least one."""
-    from onnx import TensorProto
-
-    def name(part: str) -> str:
-        return str(scope.get_unique_variable_name(f"ratios_{part}"))
-
-    def add(operator: str, inputs: list[str], part: str, **attributes: Any) -> str:
-        output = name(part)
-        container.add_node(
-            operator, inputs, output, name=scope.get_unique_operator_name(f"Ratios{operator}"), **attributes
-        )
-        return output
-
-    def constant(part: str, kind: int, shape: list[int], values: list[Any]) -> str:
-        given = name(part)
-        container.add_initializer(given, kind, shape, values)
-        return given
-
-    def column(position: int) -> str:
-        return add("Gather", [features, constant("column", TensorProto.INT64, [1], [position])], "value", axis=1)
-
-    nothing = constant("nothing", TensorProto.FLOAT, [1], [float("nan")])
+    nothing = graph.constant(np.array([np.nan], np.float32))
     computed = []
     for ratio in ratios:
-        value = column(ratio.a)
+        value = graph.column(features, ratio.a)
         if ratio.b is not None:
-            value = add("Mul", [value, column(ratio.b)], "product", op_version=14)
+            value = graph.add("Mul", value, graph.column(features, ratio.b), version=14)
         if ratio.c is not None:
-            value = add("Div", [value, column(ratio.c)], "ratio", op_version=14)
-        endless = add("IsInf", [value], "endless", op_version=10)
-        computed.append(add("Where", [endless, nothing, value], "finite", op_version=16))
-    return add("Concat", computed, "all", axis=1, op_version=13)
+            value = graph.add("Div", value, graph.column(features, ratio.c), version=14)
+        endless = graph.add("IsInf", value, version=10)
+        computed.append(graph.add("Where", endless, nothing, value, version=16))
+    return graph.add("Concat", *computed, version=13, axis=1)

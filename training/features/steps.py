@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from training.features.open_graph import FLOAT, OpenGraph
+
 
 class QuantileSteps(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """Turns (rows, columns) float32 numbers without gaps into (rows, steps) float32 zeros and ones."""
@@ -54,25 +56,8 @@ def _shape(operator: Any) -> None:
 
 
 def _convert(scope: Any, operator: Any, container: Any) -> None:
-    from onnx import TensorProto
-
-    fitted = operator.raw_operator
-    names = {
-        part: scope.get_unique_variable_name(f"steps_{part}") for part in ("columns", "edges", "numbers", "reached")
-    }
-    container.add_initializer(names["columns"], TensorProto.INT64, [len(fitted.columns_)], fitted.columns_.tolist())
-    container.add_initializer(names["edges"], TensorProto.FLOAT, [len(fitted.steps_)], fitted.steps_.tolist())
-    numbers = [operator.inputs[0].full_name, names["columns"]]
-    reached = [names["numbers"], names["edges"]]
-    container.add_node("Gather", numbers, names["numbers"], name=scope.get_unique_operator_name("StepGather"), axis=1)
-    container.add_node(
-        "GreaterOrEqual", reached, names["reached"], name=scope.get_unique_operator_name("StepReached"), op_version=16
-    )
-    container.add_node(
-        "Cast",
-        names["reached"],
-        operator.outputs[0].full_name,
-        name=scope.get_unique_operator_name("StepCast"),
-        op_version=13,
-        to=TensorProto.FLOAT,
-    )
+    graph, fitted = OpenGraph(scope, container), operator.raw_operator
+    columns = graph.constant(fitted.columns_.astype(np.int64))
+    numbers = graph.add("Gather", operator.inputs[0].full_name, columns, version=13, axis=1)
+    reached = graph.add("GreaterOrEqual", numbers, graph.constant(fitted.steps_), version=16)
+    graph.add("Cast", reached, version=13, to=FLOAT, output=operator.outputs[0].full_name)

@@ -2,6 +2,9 @@
 
 from typing import Any
 
+import numpy as np
+
+from training.features.open_graph import OpenGraph
 from training.learning.boosting import CodedBoosting
 from training.learning.forest import CodedForest
 from training.learning.network import ValueNetwork
@@ -25,21 +28,10 @@ def _shape(operator: Any) -> None:
 
 
 def _convert(scope: Any, operator: Any, container: Any) -> None:
-    default = operator.raw_operator.convert(scope, container, operator.inputs[0].full_name)
-    one, repaid = (scope.get_unique_variable_name(f"chance_{part}") for part in ("one", "repaid"))
-    container.add_initializer(one, 1, [1], [1.0])
-    container.add_node("Sub", [one, default], repaid, name=scope.get_unique_operator_name("Repaid"), op_version=14)
-    chances = [repaid, default]
-    container.add_node(
-        "Concat", chances, operator.outputs[1].full_name, name=scope.get_unique_operator_name("Chances"), axis=1
-    )
+    graph = OpenGraph(scope, container)
+    default = operator.raw_operator.convert(graph, operator.inputs[0].full_name)
+    repaid = graph.add("Sub", graph.constant(np.array([1], np.float32)), default, version=14)
+    label, chances = (output.full_name for output in operator.outputs)
+    graph.add("Concat", repaid, default, version=13, axis=1, output=chances)
     # The label is dropped from the exported graph; the converter wants one.
-    container.add_node(
-        "ArgMax",
-        operator.outputs[1].full_name,
-        operator.outputs[0].full_name,
-        name=scope.get_unique_operator_name("Label"),
-        axis=1,
-        keepdims=0,
-        op_version=13,
-    )
+    graph.add("ArgMax", chances, version=13, axis=1, keepdims=0, output=label)

@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from scoring.contract import Contract
 from training.features.groupings import convert_codes, find_grouping_columns, index_columns, join
+from training.features.open_graph import OpenGraph
 from training.features.ratios import compute_ratios, convert_ratios
 from training.features.search import cross_fit_codes, fill_empty, search_features
 from training.features.target_codes import draw_folds, smooth_shares
@@ -91,36 +92,19 @@ class CodedTrees(ABC, ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         codes = [table[grouping.groups(index)] for table, grouping in zip(self.tables_, self.groupings_, strict=True)]
         return np.column_stack([features, compute_ratios(self.ratios_, features), *codes]).astype(np.float32)
 
-    def convert(self, scope: Any, container: Any, features: str) -> str:
+    def convert(self, graph: OpenGraph, features: str) -> str:
         """Add the same to an ONNX graph; give the name of the probability of default, (rows, 1) float32."""
         parts = [features]
         if self.ratios_:
-            parts.append(convert_ratios(scope, container, features, self.ratios_))
+            parts.append(convert_ratios(graph, features, self.ratios_))
         if self.groupings_:
-            parts.append(convert_codes(scope, container, features, self.columns_, self.groupings_, self.tables_))
-        matrix = str(scope.get_unique_variable_name("loans_encoded"))
-        container.add_node("Concat", parts, matrix, name=scope.get_unique_operator_name("Encoded"), axis=1)
-        trees = list(read_trees(self.model_))
-        total = convert_trees(scope, container, matrix, trees, self._base())
+            parts.append(convert_codes(graph, features, self.columns_, self.groupings_, self.tables_))
+        matrix = graph.add("Concat", *parts, version=13, axis=1)
+        total = convert_trees(graph, matrix, list(read_trees(self.model_)), self._base())
         if self._scale() != 1:
-            scale, mean = (str(scope.get_unique_variable_name(f"trees_{part}")) for part in ("scale", "mean"))
-            container.add_initializer(scale, 1, [1], [self._scale()])
-            container.add_node("Mul", [total, scale], mean, name=scope.get_unique_operator_name("Mean"), op_version=14)
-            total = mean
-        default = str(scope.get_unique_variable_name("trees_default"))
-        ends = []
-        if self.PROBABILITY == "Clip":
-            ends = [str(scope.get_unique_variable_name(f"probability_{end}")) for end in ("least", "most")]
-            for end, value in zip(ends, (0.0, 1.0), strict=True):
-                container.add_initializer(end, 1, [], [value])
-        container.add_node(
-            self.PROBABILITY,
-            [total, *ends],
-            default,
-            name=scope.get_unique_operator_name("Default"),
-            op_version=13,
-        )
-        return default
+            total = graph.add("Mul", total, graph.constant(np.array([self._scale()], np.float32)), version=14)
+        ends = (0, 1) if self.PROBABILITY == "Clip" else ()
+        return graph.add(self.PROBABILITY, total, *(graph.constant(np.float32(end)) for end in ends), version=13)
 
     def _cross_fit(self, index: NDArray[np.intp], labels: NDArray[np.uint8], seed: int) -> Matrix:
         return cross_fit_codes(self.groupings_, index, labels, draw_folds(labels, self.folds, seed), self.smoothing)

@@ -23,6 +23,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from scoring.contract import Contract
 from training.features.groupings import find_grouping_columns
+from training.features.open_graph import OpenGraph
 from training.features.ratios import compute_ratios, convert_ratios
 from training.features.search import search_features
 from training.learning.trees import exact_unit
@@ -139,40 +140,27 @@ class ValueNetwork(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Give the likelier outcome: (loans,)."""
         return np.asarray(self.classes_[np.argmax(self.predict_proba(X), axis=1)])
 
-    def convert(self, scope: Any, container: Any, features: str) -> str:
+    def convert(self, graph: OpenGraph, features: str) -> str:
         """Add the same to an ONNX graph; give the name of the probability of default, (rows, 1) float32."""
-
-        def add(operator: str, inputs: list[str], version: int, **attributes: Any) -> str:
-            output = str(scope.get_unique_variable_name(f"network_{operator.lower()}"))
-            container.add_node(
-                operator, inputs, output, name=scope.get_unique_operator_name(f"Network{operator}"),
-                op_version=version, **attributes,
-            )  # fmt: skip
-            return output
-
-        def constant(values: Matrix) -> str:
-            given = str(scope.get_unique_variable_name("network_constant"))
-            container.add_initializer(given, 1, list(values.shape), values.ravel().tolist())
-            return given
-
         matrix = features
         if self.ratios_:
-            ratios = convert_ratios(scope, container, features, self.ratios_)
-            matrix = add("Concat", [features, ratios], 13, axis=1)
-        index = convert_places(scope, container, matrix, self.places_)
+            matrix = graph.add("Concat", features, convert_ratios(graph, features, self.ratios_), version=13, axis=1)
+        index = convert_places(graph, matrix, self.places_)
         total = ""
         for layers in self.layers_:
             first = ""
             for table, places in zip(layers.tables, index, strict=True):
-                row = add("Gather", [constant(table), places], 13, axis=0)
-                first = add("Add", [first, row], 14) if first else row
-            product = add("MatMul", [add("Relu", [first], 14), constant(layers.weights)], 13)
-            second = add("Relu", [add("Add", [product, constant(layers.bias)], 14)], 14)
-            product = add("MatMul", [add("Round", [second], 11), constant(layers.last)], 13)
-            answer = add("Add", [product, constant(np.array([layers.offset], np.float32))], 14)
-            total = add("Add", [total, answer], 14) if total else answer
-        share = constant(np.array([1 / len(self.layers_)], np.float32))
-        return add("Sigmoid", [add("Mul", [total, share], 14)], 13)
+                row = graph.add("Gather", graph.constant(table), places, version=13, axis=0)
+                first = graph.add("Add", first, row, version=14) if first else row
+            known = graph.add("Relu", first, version=14)
+            product = graph.add("MatMul", known, graph.constant(layers.weights), version=13)
+            shifted = graph.add("Add", product, graph.constant(layers.bias), version=14)
+            second = graph.add("Round", graph.add("Relu", shifted, version=14), version=11)
+            product = graph.add("MatMul", second, graph.constant(layers.last), version=13)
+            answer = graph.add("Add", product, graph.constant(np.array([layers.offset], np.float32)), version=14)
+            total = graph.add("Add", total, answer, version=14) if total else answer
+        share = graph.constant(np.array([1 / len(self.layers_)], np.float32))
+        return graph.add("Sigmoid", graph.add("Mul", total, share, version=14), version=13)
 
     def _widen(self, features: Matrix) -> Matrix:
         return np.column_stack([features, compute_ratios(self.ratios_, features)]).astype(np.float32)

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from training.features.open_graph import LEARNING_DOMAIN, OpenGraph
+
 Matrix = NDArray[np.float32]
 
 
@@ -93,7 +95,7 @@ def read_trees(model: Any) -> Iterator[Tree]:
         )
 
 
-def convert_trees(scope: Any, container: Any, matrix: str, trees: Sequence[Tree], base: float) -> str:
+def convert_trees(graph: OpenGraph, matrix: str, trees: Sequence[Tree], base: float) -> str:
     """Add `base` + the sum of the trees; give the name of (rows, 1) float32."""
     sizes = [len(tree.feature) for tree in trees]
     feature = np.concatenate([tree.feature for tree in trees])
@@ -106,14 +108,11 @@ def convert_trees(scope: Any, container: Any, matrix: str, trees: Sequence[Tree]
         nodes = np.concatenate([getattr(tree, name) for tree in trees])
         return list(np.where(leaf, 0, nodes).tolist())
 
-    total = str(scope.get_unique_variable_name("trees_total"))
-    container.add_node(
+    return graph.add(
         "TreeEnsembleRegressor",
-        [matrix],
-        total,
-        op_domain="ai.onnx.ml",
-        op_version=3,
-        name=scope.get_unique_operator_name("Trees"),
+        matrix,
+        version=3,
+        domain=LEARNING_DOMAIN,
         n_targets=1,
         base_values=[base],
         aggregate_function="SUM",
@@ -133,4 +132,3 @@ def convert_trees(scope: Any, container: Any, matrix: str, trees: Sequence[Tree]
         target_ids=[0] * int(leaf.sum()),
         target_weights=values.tolist(),
     )
-    return total

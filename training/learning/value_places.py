@@ -9,13 +9,14 @@ however large, leads beyond the last part.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scoring.contract import Contract
 from training.features.groupings import find_grouping_columns
+from training.features.open_graph import INT64, OpenGraph
 from training.learning.trees import Tree, convert_trees
 
 SEEN: Final = 2
@@ -89,53 +90,24 @@ def find_places(contract: Contract, matrix: Matrix, parts: int) -> list[Places]:
     return found
 
 
-def convert_places(scope: Any, container: Any, matrix: str, places: Sequence[Places]) -> list[str]:
+def convert_places(graph: OpenGraph, matrix: str, places: Sequence[Places]) -> list[str]:
     """Add what finds the place of each row in each column; give the names, each of (rows,) int64."""
-    from onnx import TensorProto
-
-    def name(part: str) -> str:
-        return str(scope.get_unique_variable_name(f"places_{part}"))
-
-    def add(operator: str, inputs: list[str], part: str, **attributes: Any) -> str:
-        output = name(part)
-        container.add_node(
-            operator, inputs, output, name=scope.get_unique_operator_name(f"Places{operator}"), **attributes
-        )
-        return output
-
-    def constant(part: str, kind: int, shape: list[int], values: list[Any]) -> str:
-        given = name(part)
-        container.add_initializer(given, kind, shape, values)
-        return given
-
-    zero = constant("zero", TensorProto.FLOAT, [1], [0.0])
-    across = constant("across", TensorProto.INT64, [1], [1])
+    zero = graph.constant(np.array([0], np.float32))
+    across = graph.constant(np.array([1]))
     found = []
     for one in places:
-        value = add("Gather", [matrix, constant("column", TensorProto.INT64, [1], [one.column])], "value", axis=1)
+        value = graph.column(matrix, one.column)
         first = float(len(one.known))
         if len(one.edges):
-            place = convert_trees(scope, container, matrix, [_halve(one)], first)
+            place = convert_trees(graph, matrix, [_halve(one)], first)
         else:
-            place = constant("unknown", TensorProto.FLOAT, [1], [first])
+            place = graph.constant(np.array([first], np.float32))
         if len(one.known):
-            known = add(
-                "LabelEncoder",
-                [value],
-                "known",
-                op_domain="ai.onnx.ml",
-                op_version=2,
-                keys_floats=one.known.tolist(),
-                values_floats=np.arange(len(one.known), dtype=np.float32).tolist(),
-                default_float=-1.0,
-            )
-            unknown = add("Less", [known, zero], "unknown", op_version=13)
-            place = add("Where", [unknown, place, known], "found", op_version=16)
-        missing = constant("missing", TensorProto.FLOAT, [1], [float(one.size - 1)])
-        absent = add("IsNaN", [value], "absent", op_version=13)
-        whole = add("Where", [absent, missing, place], "place", op_version=16)
-        counted = add("Cast", [whole], "whole", to=TensorProto.INT64, op_version=13)
-        found.append(add("Squeeze", [counted, across], "index", op_version=13))
+            known = graph.find_known(value, one.known, unknown=-1)
+            unknown = graph.add("Less", known, zero, version=13)
+            place = graph.add("Where", unknown, place, known, version=16)
+        whole = graph.add("Cast", graph.replace_missing(value, place, one.size - 1), version=13, to=INT64)
+        found.append(graph.add("Squeeze", whole, across, version=13))
     return found
 
 

@@ -71,8 +71,9 @@ def graphs(content: bytes) -> dict[int, Graph]:
 def places(content: bytes, pipeline: Pipeline) -> onnxruntime.InferenceSession:
     """Open it so that it gives the places, too."""
     model = onnx.load_from_string(content)
-    found = [name for node in model.graph.node for name in node.output if name.startswith("places_index")]
-    names = sorted(found, key=lambda name: int(name.removeprefix("places_index") or 0))
+    # Each column's places come out of the one squeeze that it needs; later ones have a higher number in their name.
+    found = [node.output[0] for node in model.graph.node if node.op_type == "Squeeze"]
+    names = sorted(found, key=lambda name: int(name.removeprefix("Squeeze") or 0))
     assert len(names) == len(pipeline.named_steps["model"].places_)
     model.graph.output.extend(
         onnx.helper.make_tensor_value_info(name, onnx.TensorProto.INT64, [None]) for name in names
