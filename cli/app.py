@@ -1,11 +1,13 @@
 """`loans`: every command, and the one place that turns errors into words and exit codes."""
 
+import errno
+import os
 import sys
 
 import typer
 
 from cli import contract, generate, init, models, pool, proof, retrain, score, status, watch, why
-from cli.output import say
+from cli.output import open_streams, say
 
 app = typer.Typer(
     name="loans",
@@ -27,14 +29,22 @@ _GLOBAL = {"--site": 2, "--json": 1}
 
 def run() -> None:
     """Run the command: exit code 0 done, 1 failed with the reason on stderr, 2 wrong use."""
+    open_streams()
     sys.exit(main(sys.argv[1:]))
 
 
 def main(arguments: list[str]) -> int:
     """Run a command line; give its exit code, or raise SystemExit with it."""
     try:
-        app(_move_globals(arguments), prog_name="loans")
+        try:
+            app(_move_globals(arguments), prog_name="loans")
+        finally:
+            sys.stdout.flush()  # here, where trouble with it still becomes words
     except Exception as error:
+        if _is_left_by_reader(error):
+            # Nothing is wrong, and what is still to be flushed has nowhere to go.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 1
         words = _in_words(error)
         if words is None:
             raise
@@ -57,6 +67,11 @@ def _move_globals(arguments: list[str]) -> list[str]:
     return rest[:at] + moved + rest[at:]
 
 
+def _is_left_by_reader(error: Exception) -> bool:
+    """Tell whether whoever read stdout went away, as `head` does; polars tells it in words alone."""
+    return isinstance(error, OSError) and (error.errno == errno.EPIPE or f"(os error {errno.EPIPE})" in str(error))
+
+
 def _in_words(error: Exception) -> str | None:
     """Give the words for an error that people can cause; None for one that only a defect can."""
     from dag_specs.errors import DagSpecError
@@ -68,5 +83,11 @@ def _in_words(error: Exception) -> str | None:
     if isinstance(error, PoolError):
         return str(error)
     if isinstance(error, OSError):
-        return f"{error.strerror or error}: {error.filename}" if error.filename else str(error)
+        told = error.strerror or str(error)
+        return f"{told}: {error.filename}" if error.filename else told
+    if isinstance(error, UnicodeEncodeError):
+        return (
+            f"A name holds a character that this locale's encoding ({error.encoding}) does not have.\n"
+            "Set LC_ALL=C.UTF-8, or another UTF-8 locale."
+        )
     return None

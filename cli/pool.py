@@ -63,12 +63,14 @@ def status(home: HomeOption = None, site: SiteOption = DEFAULT_SITE, json: JsonO
     if json:
         print_json(asdict(found))
     else:
-        table = Table("daemon", "pid", "version", title=f"Pool in {found.home}")
+        table = Table("daemon", "pid", "version")
         for daemon in found.daemons:
             table.add_row(daemon.name, str(daemon.pid), daemon.version)
         out = console()
+        out.print(f"Pool in {found.home}", markup=False)
         out.print(table)
         out.print(f"{'up' if found.running else 'not up'}; {found.slots_busy} of {found.slots} slot(s) busy")
         out.print(f"bindings {found.bindings_version}; logs in {found.logs}", markup=False)
     if not found.running:
+        say("The pool is not up.\n`loans pool up` starts it.")
         raise typer.Exit(1)

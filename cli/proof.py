@@ -29,9 +29,9 @@ def verify(batch: BatchArgument, site: SiteOption = DEFAULT_SITE, json: JsonOpti
         layout = Layout(Path(loaded.root))
         challenger = layout.batch(finished.batch.id).challenger
         checks = verify_result(content, finished.receipt, finished.results, layout.models, challenger)
-    altered = "" if finished.published_receipt_intact else f"{finished.results.receipt} is missing or was altered"
-    checks.append(Check("receipt", altered))
-    holds = not any(check.problem for check in checks)
+    checks.append(Check("receipt", finished.receipt_problem))
+    failed = [check.what for check in checks if check.problem]
+    holds = not failed
     if json:
         print_json({"batch": finished.batch.id, "holds": holds, "checks": [vars(check) for check in checks]})
     else:
@@ -39,10 +39,12 @@ def verify(batch: BatchArgument, site: SiteOption = DEFAULT_SITE, json: JsonOpti
             console().print(f"{'FAILED' if check.problem else 'holds '}  {check.what}", markup=False)
             if check.problem:
                 console().print(f"        {check.problem}", markup=False)
-        sums = finished.receipt
-        say(f"Batch {finished.batch.id}: {sums.rows_in} rows in, {sums.scored} scored, {sums.rejected} rejected.")
+    sums = finished.receipt
     if not holds:
+        say(f"Batch {finished.batch.id} does not hold: {', '.join(failed)}.")
         raise typer.Exit(1)
+    if not json:
+        say(f"Batch {finished.batch.id}: {sums.rows_in} rows in, {sums.scored} scored, {sums.rejected} rejected.")
 
 
 def replay(
@@ -80,7 +82,6 @@ def replay(
         print_json({"batch": finished.batch.id, **{name: getattr(found, name) for name in found.__struct_fields__}})
     elif found.identical:
         say(f"Batch {finished.batch.id}: identical, by {finished.receipt.model.version}.")
-    else:
-        say(f"Batch {finished.batch.id}: {found.differing_lines} line(s) differ; {found.first_difference}.")
     if not found.identical:
+        say(f"Batch {finished.batch.id}: {found.differing_lines} line(s) differ; {found.first_difference}.")
         raise typer.Exit(1)

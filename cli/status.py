@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.output import DEFAULT_SITE, JsonOption, SiteOption, console, print_json
+from cli.output import DEFAULT_SITE, JsonOption, SiteOption, console, legible, print_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from inbox_watcher.batch import Batch
+
+
+_PERIOD = 1.0
+"""How often `--watch` looks (seconds)."""
 
 
 def register(app: typer.Typer) -> None:
@@ -43,20 +47,33 @@ def status(
         return
     found = read()
     console().print(_table(found))
-    for failed in found if batch else []:
-        if failed.reason:
-            console().print(failed.reason, markup=False)
+    for words in (found[0].reason, found[0].trouble) if batch else ():
+        if words:
+            console().print(words, markup=False)
 
 
 def _keep_showing(read: "Callable[[], list[Batch]]") -> None:
+    """Show the batches until Ctrl-C: in place on a terminal; elsewhere as one table after another, at each change."""
     import time
+    from contextlib import suppress
 
     from rich.live import Live
 
-    with Live(_table(read()), console=console(), auto_refresh=False) as live:
+    out = console()
+    with suppress(KeyboardInterrupt):
+        if out.is_terminal:
+            with Live(_table(read()), console=out, auto_refresh=False) as live:
+                while True:
+                    time.sleep(_PERIOD)
+                    live.update(_table(read()), refresh=True)
+        shown = None
         while True:
-            time.sleep(1)
-            live.update(_table(read()), refresh=True)
+            found = read()
+            if found != shown:
+                shown = found
+                out.print(_table(found))
+                out.file.flush()
+            time.sleep(_PERIOD)
 
 
 def _name(batch: "Batch") -> str:
@@ -83,7 +100,7 @@ def _table(batches: "list[Batch]") -> "Table":
     for batch in batches:
         table.add_row(
             batch.id,
-            Text(_name(batch)),
+            Text(legible(_name(batch))),
             str(batch.state),
             f"{batch.chunks_done}/{batch.chunks}" if batch.chunks else "",
             str(batch.rows or ""),

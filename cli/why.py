@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from cli.output import DEFAULT_SITE, JsonOption, SiteOption, console, print_json
+from cli.output import DEFAULT_SITE, JsonOption, SiteOption, console, print_json, say
 
 
 def register(app: typer.Typer) -> None:
@@ -29,12 +29,14 @@ def why(
         said = explain_file(loaded, batch)
     else:
         said = explain_batch(loaded, found, lambda clusters: look_at_pool(site, clusters))
+    nothing = found is None and said[-1].kind == "end"
     if json:
         print_json({"batch": found and found.id, "state": found and str(found.state), "sentences": said})
-    else:
-        for sentence in said:
-            console().print(sentence.text, markup=False)
-            if sentence.way_out:
-                console().print(f"  {sentence.way_out}", markup=False, style="dim")
-    if found is None and said[-1].kind == "end":
+    for sentence in said if nothing else ():
+        say(f"{sentence.text}\n{sentence.way_out}".strip())
+    for sentence in () if json or nothing else said:
+        console().print(sentence.text, markup=False)
+        if sentence.way_out:
+            console().print(f"  {sentence.way_out}", markup=False, style="dim")
+    if nothing:
         raise typer.Exit(1)

@@ -171,10 +171,12 @@ class Admission:
         return revision(stem, number)
 
     def _is_taken(self, output: str) -> bool:
-        published = self._layout.result(output, "predictions.csv")
-        return self._journal.has_output(output) or (
-            len(os.fsencode(published.name)) <= LONGEST_NAME and stands(published)
-        )
+        """Tell whether a batch has this NAME, or a file stands under it in the outbox, whoever put it there."""
+        if self._journal.has_output(output):
+            return True
+        results = self._layout.results(output)
+        paths = (results.predictions, results.rejects, results.receipt)
+        return any(len(os.fsencode(path.name)) <= LONGEST_NAME and stands(path) for path in paths)
 
 
 class _Told:

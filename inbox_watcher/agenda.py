@@ -38,6 +38,11 @@ class Task:
     """With which batches; no other task has them meanwhile."""
 
     @property
+    def name(self) -> str:
+        """By which id it is told: of its batch, or of its group where it is a group's."""
+        return self.batches[0].submitted_as if self.kind is TaskKind.FOLLOW_GROUP else self.batches[0].id
+
+    @property
     def in_line(self) -> bool:
         """Whether it counts as a step at work, of which there are only so many at a time."""
         return self.kind in (TaskKind.STEP, TaskKind.SUBMIT_GROUP)

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import msgspec
 
-from inbox_watcher.batch import Batch
+from inbox_watcher.batch import Batch, State
 from inbox_watcher.config import Site
 from inbox_watcher.layout import Layout
-from inbox_watcher.status import find_batch
+from inbox_watcher.status import find_batch, seek_batch
 from scoring.batch_plan import read_batch_plan
 from scoring.content import prepare_content
 from scoring.errors import LoansError, ProofError
@@ -31,36 +31,59 @@ class Finished:
     """The published files."""
     receipt: Receipt
     """The receipt that the batch's own folder keeps."""
-    published_receipt_intact: bool
-    """Whether the published receipt is that very one."""
+    receipt_problem: str
+    """What is wrong with the two copies of the receipt, in words; empty when they are the same."""
 
 
 def find_finished(site: Site, wanted: str) -> Finished:
     """Find a published batch by its id, or the newest one by its file's name.
 
-    The journal is asked only for a name. Raises LoansError when there is no such batch or it was not published.
+    A delivery that was answered with earlier results stands for the batch that published them. The journal is asked
+    only for that and for a name. Raises LoansError when there is no such batch or it was not published.
     """
     layout = Layout(Path(site.root))
-    manifest = layout.batch(wanted).manifest if "/" not in wanted and wanted not in (".", "..") else None
-    if manifest is not None and manifest.exists():
-        batch = _read_manifest(manifest)
-    else:
-        batch = _read_manifest(layout.batch(find_batch(site, wanted).id).manifest)
-    folder = layout.batch(batch.id)
-    if not folder.receipt.exists():
-        raise LoansError(f"Batch {batch.id} was not published.", f"`loans status {batch.id}` tells where it stands.")
+    batch = _find_batch(site, layout, wanted)
+    kept = layout.batch(batch.id).receipt
+    if not kept.exists() and (answer := _find_answer(site, layout, batch)) != batch.id:
+        batch = _read_manifest(layout.batch(answer).manifest)
+        kept = layout.batch(batch.id).receipt
     results = layout.results(batch.output)
+    receipt, problem = _read_receipts(kept, results.receipt, batch.id)
+    return Finished(batch, layout.archived(batch.id, os.fsdecode(batch.name)), results, receipt, problem)
+
+
+def _find_batch(site: Site, layout: Layout, wanted: str) -> Batch:
+    if "/" not in wanted and wanted not in (".", ".."):
+        manifest = layout.batch(wanted).manifest
+        if os.path.lexists(manifest):  # false for what is too long for a name, too
+            return _read_manifest(manifest)
+    return _read_manifest(layout.batch(find_batch(site, wanted).id).manifest)
+
+
+def _find_answer(site: Site, layout: Layout, batch: Batch) -> str:
+    """Give the id of the batch that published what a delivery was answered with: its own, or an earlier one's."""
+    found = seek_batch(site, batch.id)
+    if found is None or found.state not in (State.PUBLISHED, State.DONE):
+        return batch.id
     try:
-        intact = results.receipt.read_bytes() == folder.receipt.read_bytes()
+        return read_receipt(layout.results(found.output).receipt).batch
     except FileNotFoundError:
-        intact = False
-    return Finished(
-        batch,
-        layout.archived(batch.id, os.fsdecode(batch.name)),
-        results,
-        read_receipt(folder.receipt),
-        intact,
-    )
+        return batch.id
+
+
+def _read_receipts(kept: Path, published: Path, batch_id: str) -> tuple[Receipt, str]:
+    """Read the receipt that the batch's own folder keeps, else the published one; say what is wrong with them."""
+    if kept.exists():
+        receipt = read_receipt(kept)
+        if not published.exists():
+            return receipt, f"{published} is missing"
+        intact = published.read_bytes() == kept.read_bytes()
+        return receipt, "" if intact else f"{published} is not the one that {kept} keeps: it was altered"
+    if published.exists():
+        receipt = read_receipt(published)
+        if receipt.batch == batch_id:
+            return receipt, f"{kept} is missing"
+    raise LoansError(f"Batch {batch_id} was not published.", f"`loans status {batch_id}` tells where it stands.")
 
 
 @contextmanager

@@ -99,6 +99,9 @@ class Batch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     challenger: Challenger | None = None
     """The version that its rows are scored with as well, pinned at claim; None where the site named none."""
 
+    trouble: str = ""
+    """What keeps its next step from being done, in words; empty: nothing, as far as is known."""
+
     @property
     def submitted_as(self) -> str:
         """The id by which HTCondor knows its jobs: its own, or that of its group."""
@@ -119,7 +122,7 @@ def advance(batch: Batch, state: State, when: str, **changes: object) -> Batch:
     """Give the batch in its next state. Raises ValueError for a step that TRANSITIONS does not allow."""
     if state is not batch.state and state not in TRANSITIONS[batch.state]:
         raise ValueError(f"A batch that is {batch.state} cannot become {state}.")
-    return msgspec.structs.replace(batch, state=state, updated=when, **changes)
+    return msgspec.structs.replace(batch, state=state, updated=when, trouble="", **changes)
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,17 @@ _SLOW_SECONDS = 60.0
 def explain(facts: Facts) -> list[Sentence]:
     """Say what is so with a batch, the most telling first."""
     batch = facts.batch
-    if batch.state in FINAL or batch.state in {State.PUBLISHED, State.FAILING}:
-        return _tell_end(batch)
     said = []
+    if batch.trouble and batch.state not in FINAL:
+        said.append(
+            Sentence(
+                Kind.TROUBLE,
+                f"Its next step waits: {batch.trouble.rstrip('.')}.",
+                "The daemon tries again by itself, every 30 seconds at the latest.",
+            )
+        )
+    if batch.state in FINAL or batch.state in {State.PUBLISHED, State.FAILING}:
+        return [*_tell_end(batch), *said]
     if facts.daemon_runs is False:
         said.append(
             Sentence(
@@ -81,7 +89,8 @@ def _tell_end(batch: Batch) -> list[Sentence]:
         what, _, way_out = batch.reason.partition("\n")
         return [Sentence(Kind.END, f"Failed at {batch.updated}: {what.rstrip('.')}.", way_out)]
     if batch.reason:
-        return [Sentence(Kind.END, f"Ended at {batch.updated}: {batch.reason}.")]
+        results = f"Its results are those: {batch.output}.predictions.csv." if batch.scored or batch.rejected else ""
+        return [Sentence(Kind.END, f"Ended at {batch.updated}: {batch.reason.rstrip('.')}.", results)]
     return [
         Sentence(
             Kind.END,
@@ -100,7 +109,7 @@ def _explain_jobs(facts: Facts) -> list[Sentence]:
     if facts.slots:
         said += [Sentence(Kind.WAITING, f"{text[0].upper()}{text[1:]}.", _WAIT_OUT) for text in waiting]
     if batch.group:
-        said.append(Sentence(Kind.PROGRESS, f"Its one chunk shares a job with other small files, as {batch.group}."))
+        said.append(Sentence(Kind.PROGRESS, f"Its one chunk is scored by a job that small files share, {batch.group}."))
     said += _explain_slow(facts)
     if not facts.log_is_there:
         said.append(

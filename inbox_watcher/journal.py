@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -49,6 +50,7 @@ class Journal:
         self._lock = threading.Lock()
         self._entries: deque[_Entry] = deque()
         self._read_only = read_only
+        self._path = path
         try:
             if read_only:
                 self._database = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, check_same_thread=False)
@@ -58,10 +60,12 @@ class Journal:
                 self._database.execute("PRAGMA journal_mode=WAL")
                 self._database.execute("PRAGMA synchronous=FULL")
                 self._database.executescript(_SCHEMA)
+            self._file = None if read_only else _identify(path)
         except sqlite3.Error as error:
             raise StorageError(
                 f"The journal {path} cannot be opened: {error}.",
-                "Check `state` in the site file; it must be a folder of yours on a local disk.",
+                _WAY_OUT if _is_damage(error) else "Check `state` in the site file; it must be a folder of yours on a "
+                "local disk.",
             ) from error
 
     def record(self, batch: Batch) -> Batch:
@@ -84,7 +88,9 @@ class Journal:
                 self._write(together)
         if entry.error is not None:
             error = entry.error
-            raise StorageError(f"The journal cannot be written: {error}.", "Check the disk of `state`.") from error
+            raise StorageError(
+                f"The journal {self._path} cannot be written: {error}.", "Check the disk of `state`."
+            ) from error
         for batch in batches:
             reach("journal.{}.after", batch.state)
         return list(batches)
@@ -92,6 +98,9 @@ class Journal:
     def _write(self, entries: "list[_Entry]") -> None:
         """Write what several threads brought (the lock is held)."""
         try:
+            if not self.is_in_place():
+                # SQLite would go on writing to the file that nobody finds any more.
+                raise sqlite3.OperationalError("it was removed while the daemon ran")
             self._database.execute("BEGIN IMMEDIATE")
             rows = (row for entry in entries for row in entry.rows)
             self._database.executemany("INSERT OR REPLACE INTO batches VALUES (?, ?, ?, ?, ?)", rows)
@@ -105,6 +114,17 @@ class Journal:
             for entry in entries:
                 entry.done = True
 
+    def is_in_place(self) -> bool:
+        """Tell whether the file that was opened still stands under its name, as far as the disk says."""
+        try:
+            return self._file is None or _identify(self._path) == self._file
+        except OSError:
+            return True
+
+    def ids(self) -> set[str]:
+        """Give the ids of all batches. Raises StorageError when the journal cannot be read."""
+        return {str(batch_id) for (batch_id,) in self._fetch("SELECT id FROM batches")}
+
     def open_batches(self) -> list[Batch]:
         """Give the batches that are not finished, oldest first."""
         return self._decode("SELECT record FROM batches WHERE final = 0 ORDER BY id")
@@ -115,6 +135,8 @@ class Journal:
 
     def find(self, batch_id: str) -> Batch | None:
         """Give a batch by its id."""
+        if not batch_id.isascii():
+            return None  # a file's name that is no text could not even be asked for
         return next(iter(self._decode("SELECT record FROM batches WHERE id = ?", (batch_id,))), None)
 
     def find_by_name(self, name: bytes) -> Batch | None:
@@ -141,12 +163,41 @@ class Journal:
         return found is not None
 
     def _decode(self, query: str, values: Iterable[object] = ()) -> list[Batch]:
+        try:
+            return [msgspec.json.decode(record, type=Batch) for (record,) in self._fetch(query, values)]
+        except (msgspec.DecodeError, UnicodeDecodeError, TypeError) as error:
+            raise StorageError(
+                f"The journal {self._path} holds an entry that this version does not understand: {error}.",
+                "Was it written by a newer version of this product? Then use that one. Otherwise: " + _WAY_OUT,
+            ) from error
+
+    def _fetch(self, query: str, values: Iterable[object] = ()) -> list[tuple[Any, ...]]:
         with self._lock:
             try:
                 # Asked before, not after a failure: the daemon may make the tables between the two.
                 if self._read_only and not self._is_made():
                     return []
-                rows = self._database.execute(query, tuple(values)).fetchall()
+                return self._database.execute(query, tuple(values)).fetchall()
             except sqlite3.Error as error:
-                raise StorageError(f"The journal cannot be read: {error}.") from error
-        return [msgspec.json.decode(record, type=Batch) for (record,) in rows]
+                way_out = _WAY_OUT if _is_damage(error) else "Check the disk of `state`."
+                raise StorageError(f"The journal {self._path} cannot be read: {error}.", way_out) from error
+
+
+_WAY_OUT = (
+    "Move the file away, with those that begin like it: at its next start the daemon makes a new one and goes on with "
+    "every unfinished file that it finds in ROOT/batches."
+)
+
+
+def _is_damage(error: sqlite3.Error) -> bool:
+    """Tell whether the file itself is what cannot be read, not the disk or its permissions."""
+    return getattr(error, "sqlite_errorcode", None) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def _identify(path: Path) -> tuple[int, int] | None:
+    """Tell which file stands under a name: device and inode; None where none does. Raises OSError."""
+    try:
+        facts = path.stat()
+    except FileNotFoundError:
+        return None
+    return facts.st_dev, facts.st_ino

@@ -235,13 +235,16 @@ def revision(stem: str, number: int) -> str:
     return stem if number == 1 else f"{stem}.rev{number}"
 
 
-def failed_name(output: str, name: str, batch_id: str) -> str:
-    """Name a file in failed/: its output name and its own ending, or, where that is too long, cut and made unique."""
+def failed_name(output: str, name: str, batch_id: str, *, alone: bool = False) -> str:
+    """Name a file in failed/: its output name and its own ending, or, where that is too long, cut and made unique.
+
+    With `alone` it is made unique in any case.
+    """
     suffix = show_name(name)[len(output_stem(name)) :]
     kept = output + suffix
-    if len(kept.encode()) + len(_LONGEST_KIND) <= LONGEST_NAME:
+    if not alone and len(kept.encode()) + len(_LONGEST_KIND) <= LONGEST_NAME:
         return kept
-    ending = f"...{batch_id}{suffix}"
+    ending = f"{'.' if alone else '...'}{batch_id}{suffix}"
     return shorten(output, ending + _LONGEST_KIND).removesuffix(_LONGEST_KIND)
 
 

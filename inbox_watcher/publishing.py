@@ -24,6 +24,13 @@ from scoring.registry import read_manifest
 _LOG = logging.getLogger("loans.watch")
 
 
+def _holds(path: Path, content: bytes) -> bool:
+    try:
+        return path.read_bytes() == content
+    except (FileNotFoundError, IsADirectoryError):
+        return False
+
+
 class Publishing:
     """Ends batches."""
 
@@ -81,24 +88,35 @@ class Publishing:
         return self._place.record(batch, State.DONE)
 
     def set_aside(self, batch: Batch) -> Batch:
-        """Explain first, move then: whoever sees the file in failed/ sees the reason."""
+        """Explain first, move then: whoever sees the file in failed/ sees the reason. What stands there stays."""
         folder = self._place.layout.batch(batch.id)
         self._digests.forget(batch.id)
-        kept = failed_name(batch.output, os.fsdecode(batch.name), batch.id)
         text = f"{show_name(os.fsdecode(batch.name))} was not scored.\n{batch.reason}\n(batch {batch.id})\n"
+        explained = text.encode(errors="replace")
+        target, error, rejects = self._choose_place(batch, explained)
         # Once the file stands in failed/, its reason and rejects do too, and the parts may be half removed.
-        target = self._place.layout.failed / kept
         if stands(folder.input) or not stands(target):
+            write_bytes(error, explained, "failing.error")
             sound = [outcome for outcome in gather_sound(batch.chunks, folder.parts) if outcome.rejected]
             if sound:
-                rejects = self._place.layout.failed / shorten(output_stem(kept), ".rejects.csv")
                 publish_rejects(sound, folder.parts, rejects)
-            error = self._place.layout.failed / shorten(kept, ".error.txt")
-            write_bytes(error, text.encode(errors="replace"), "failing.error")
         move_once(folder.input, target, "failing")
         self._clear(batch, "failing")
         _LOG.warning("%s: failed, the reason stands in failed/", batch.id)
         return self._place.record(batch, State.FAILED)
+
+    def _choose_place(self, batch: Batch, explained: bytes) -> tuple[Path, Path, Path]:
+        """Name file, reason and rejects in failed/: as the file is called, unless anything stands there that is not ours.
+
+        The reason, which is written first and names the batch, tells whose the others are.
+        """
+        name = os.fsdecode(batch.name)
+        for kept in (failed_name(batch.output, name, batch.id), failed_name(batch.output, name, batch.id, alone=True)):
+            names = (kept, shorten(kept, ".error.txt"), shorten(output_stem(kept), ".rejects.csv"))
+            target, error, rejects = (self._place.layout.failed / each for each in names)
+            if not any(map(stands, (target, error, rejects))) or _holds(error, explained):
+                break
+        return target, error, rejects
 
     def _clear(self, batch: Batch, act: str) -> None:
         """Drop what was only on the way. Raises OSError as the storage does: then it is still there to be dropped."""

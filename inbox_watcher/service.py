@@ -9,6 +9,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
+import msgspec
+
 from dag_specs.errors import DagSpecError
 from dag_specs.jobs import Scheduler
 from inbox_watcher.admission import Admission
@@ -83,7 +85,10 @@ class Watcher:
                 self._wake.get_nowait()
 
     def run(self) -> None:
-        """Serve until `stop`. Trouble with storage or pool is waited out, never a reason to end."""
+        """Serve until `stop`. Trouble with storage or pool is waited out, never a reason to end.
+
+        Raises StorageError when somebody removes the journal meanwhile: what is done could not be written down.
+        """
         self._state.events.mkdir(mode=0o770, parents=True, exist_ok=True)
         hints = Hints(self._layout.inbox, self._rouse, self._site.inbox.rescan_seconds)
         hints.start()
@@ -108,6 +113,11 @@ class Watcher:
                 self._take_in()
                 self._collect()
                 self._dispatch(workers, followers)
+                if not self._journal.is_in_place():
+                    raise StorageError(
+                        f"The journal {self._state.journal} was removed while the daemon ran; the daemon ends.",
+                        "Start it again: it makes a new one and goes on with every unfinished file in ROOT/batches.",
+                    )
         finally:
             tell_systemd("STOPPING=1")
             hints.stop()
@@ -194,7 +204,7 @@ class Watcher:
                 except OnItsWayError as error:
                     self._wait(task, error)
                 except (OSError, DagSpecError, LoansError) as error:
-                    self._pause(task, error, (error.strerror or "") if isinstance(error, OSError) else str(error))
+                    self._pause(task, error, _describe(error))
                 except Exception as error:  # noqa: BLE001 (a defect that one file meets must not stop the others)
                     self._pause(task, error, describe_defect(error))
                 else:
@@ -202,39 +212,57 @@ class Watcher:
 
     def _take_on(self, task: Task, batches: list[Batch]) -> None:
         moment = time.monotonic()
-        for batch in batches:
-            self._pauses.pop(batch.id, None)
+        for batch in map(self._settle, batches):
             # What the storage kept from its end goes out again, but not at once.
             self._agenda.put(batch, moment, pause_after(batch.setbacks) if batch.state is State.PLANNED else 0.0)
         told = {batch.id for batch in batches}
         for batch in task.batches:
             if batch.id not in told:
-                self._agenda.put(batch, moment)
+                self._agenda.put(self._settle(batch), moment)
+
+    def _settle(self, batch: Batch) -> Batch:
+        """Take note that nothing keeps a batch from going on any more."""
+        self._pauses.pop(batch.id, None)
+        if batch.trouble:
+            batch = msgspec.structs.replace(batch, trouble="")
+            with suppress(StorageError):
+                self._journal.record(batch)
+        return batch
 
     def _pause(self, task: Task, error: Exception, reason: str) -> None:
         """Wait longer after each failure in a row; say so each time. What the journal knows by then counts."""
         self._unclean = True
         if isinstance(error, DagSpecError):
             self._pool = None
-        pause = self._put_off(task)
-        _LOG.error("%s: %s; tried again in %.0f s", task.batches[0].submitted_as, reason, pause)
+        pause = self._put_off(task, reason)
+        _LOG.error("%s: %s; tried again in %.0f s", task.name, reason.rstrip("."), pause)
 
     def _wait(self, task: Task, reason: Exception) -> None:
         """Wait for something that is well under way."""
-        pause = self._put_off(task)
-        _LOG.info("%s: %s It is looked at again in %.0f s", task.batches[0].submitted_as, reason, pause)
+        pause = self._put_off(task, str(reason))
+        _LOG.info("%s: %s It is looked at again in %.0f s", task.name, reason, pause)
 
-    def _put_off(self, task: Task) -> float:
-        """Put the batches of a task off for longer than the last time in a row; give for how long (seconds)."""
+    def _put_off(self, task: Task, reason: str) -> float:
+        """Put the batches of a task off for longer than the last time in a row; give for how long (seconds).
+
+        The reason is journaled for whoever asks, where the journal takes it.
+        """
         before = max(self._pauses.get(batch.id, 0.0) for batch in task.batches)
         pause = min(max(2 * before, _SHORTEST_PAUSE), _LONGEST_PAUSE)
         due = time.monotonic() + pause
+        latest = []
         for batch in task.batches:
             self._pauses[batch.id] = pause
-            latest = None
+            known = None
             with suppress(StorageError):
-                latest = self._journal.find(batch.id)
-            self._agenda.put_later(latest or batch, due)
+                known = self._journal.find(batch.id)
+            latest.append(known or batch)
+        if any(batch.trouble != reason for batch in latest):
+            latest = [msgspec.structs.replace(batch, trouble=reason) for batch in latest]
+            with suppress(StorageError):
+                self._journal.record_many(latest)
+        for batch in latest:
+            self._agenda.put_later(batch, due)
         return pause
 
     @contextmanager
@@ -244,6 +272,14 @@ class Watcher:
             if self._pool is None:
                 self._pool = self._connect()
             yield self._pool
+
+
+def _describe(error: Exception) -> str:
+    """Say what the storage or the pool objects to, and of which file; nothing of what stands in it."""
+    if not isinstance(error, OSError):
+        return str(error)
+    names = [repr(name) for name in (error.filename, error.filename2) if name is not None]
+    return f"{error.strerror}: {' -> '.join(names)}" if names else error.strerror or type(error).__name__
 
 
 def _wait_quietly(future: Future[list[Batch]], seconds: float) -> None:

@@ -113,7 +113,7 @@ def test_a_file_that_shares_a_job_is_told(waiting: LiveSite, pool: PoolStatus, t
             held, *more = why(waiting, name)
             assert held.startswith("Chunk 0 is held on purpose: kept for the test")
             assert more == [
-                f"Its one chunk shares a job with other small files, as {batch.group}.",
+                f"Its one chunk is scored by a job that small files share, {batch.group}.",
                 "0 of 1 chunk are done.",
             ]
         daemon.wait(lambda: "its job is held by a person and left alone" in daemon.log.read_text(), "a word on it")

@@ -63,7 +63,7 @@ def test_a_file_in_the_inbox(loans: Loans, root: Path) -> None:
     assert told["batch"] is None
     assert "The file waits in the inbox: no model is in production." in [said["text"] for said in told["sentences"]]
     ran = loans("why", "july.csv")
-    assert (ran.code, ran.out.splitlines()[0]) == (1, "There is no batch and no file 'july.csv'.")
+    assert (ran.code, ran.out, ran.reason) == (1, "", "There is no batch and no file 'july.csv'.")
 
 
 def test_with_a_model_the_daemon_is_missed(loans: Loans, root: Path, pin: Pin) -> None:
