@@ -1,8 +1,10 @@
 """One daemon for one shared tree, also among hosts: a file in the tree that names its owner and is kept fresh.
 
-A lock of the storage's own would do within one host; over NFS it dies with the server's patience, not with its holder.
+A lock of the storage's own, held all the time, would do within one host; over NFS it dies with the server's patience,
+not with its holder.
 """
 
+import fcntl
 import json
 import logging
 import os
@@ -123,46 +125,23 @@ def _is_mine(path: Path, mine: Owner) -> bool:
 def _clear(path: Path, temporary: Path) -> None:
     """Take a dead owner's file away. Raises LoansError when its owner may live.
 
-    Only whoever holds the file beside it may do that, and looks again first: otherwise the second to notice a dead
-    owner would take away the file of the first.
+    Only whoever holds a lock (flock(2), which an NFS server keeps for all hosts) may do that, and looks again first:
+    otherwise the second to notice a dead owner would take away the file of the first. It lasts milliseconds, and goes
+    with its holder; the file that is locked stays.
     """
     if _read_dead(path, temporary) is None:
         return
-    permit = path.with_name(f"{path.name}.takeover")
+    permit = os.open(path.with_name(f"{path.name}.takeover"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
     try:
-        os.link(temporary, permit)
-    except FileExistsError:
-        _clear_permit(permit, temporary)
-        time.sleep(_TAKEOVER_SECONDS)
-        return
-    try:
+        fcntl.flock(permit, fcntl.LOCK_EX | fcntl.LOCK_NB)
         dead = _read_dead(path, temporary)
         if dead is not None:
             os.unlink(path)
             _LOG.warning("the tree is taken over from a daemon that is gone: %s", dead)
+    except BlockingIOError:
+        time.sleep(_TAKEOVER_SECONDS)
     finally:
-        os.unlink(permit)
-
-
-def _clear_permit(permit: Path, temporary: Path) -> None:
-    """Take the permit of a daemon away that died in the few milliseconds that it stands.
-
-    It is renamed first and looked at again: another that waits for it may have been quicker, and have its own by now.
-    """
-    grave = temporary.with_name(f"{temporary.name}.permit")
-    with suppress(FileNotFoundError):
-        if _is_dead(permit, temporary):
-            os.rename(permit, grave)
-            if not _is_dead(grave, temporary):
-                with suppress(FileExistsError):
-                    os.link(grave, permit)
-            os.unlink(grave)
-
-
-def _is_dead(path: Path, temporary: Path) -> bool:
-    owner, beat = _read(path)
-    os.utime(temporary)  # the server's own clock, as for the heartbeats
-    return owner is None or not _may_live(owner, temporary.stat().st_mtime - beat)
+        os.close(permit)
 
 
 def _read_dead(path: Path, temporary: Path) -> str | None:

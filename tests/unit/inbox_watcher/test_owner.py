@@ -1,5 +1,6 @@
 """Who owns a shared tree: one daemon, on whatever host, and the next one when it is gone."""
 
+import fcntl
 import json
 import logging
 import os
@@ -81,7 +82,7 @@ def test_a_dead_owner_on_this_host_is_replaced_at_once(
     with owned(path, no_loss):
         assert json.loads(path.read_text())["pid"] == os.getpid()
     assert f"taken over from a daemon that is gone: process {gone.pid}" in caplog.text
-    assert os.listdir(path.parent) == []
+    assert os.listdir(path.parent) == [f"{path.name}.takeover"]
 
 
 @pytest.mark.parametrize("where", ["another host", "another container"])
@@ -137,7 +138,7 @@ def test_an_owner_that_was_replaced_ends(path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_a_daemon_that_died_while_taking_over_keeps_nobody_out(path: Path) -> None:
-    """Killed in the milliseconds of a takeover, it leaves its permit; the next daemon does not wait for that to age."""
+    """Killed in the milliseconds of a takeover, it leaves a file that nobody locks; the next daemon does not wait."""
     gone = replace(describe_self(), pid=dead_pid(), token="gone")
     write_owner(path, gone)
     write_owner(path.with_name(f"{path.name}.takeover"), gone)
@@ -145,18 +146,18 @@ def test_a_daemon_that_died_while_taking_over_keeps_nobody_out(path: Path) -> No
     with owned(path, no_loss):
         assert json.loads(path.read_text())["pid"] == os.getpid()
     assert time.monotonic() - begun < 1
-    assert os.listdir(path.parent) == []
+    assert os.listdir(path.parent) == [f"{path.name}.takeover"]
 
 
-def test_a_permit_on_another_host_is_waited_for(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whether one on another host that is taking over still lives cannot be seen: its permit stands until it is old."""
+def test_one_that_is_taking_over_is_waited_for(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While another daemon takes the tree over, on whatever host, nobody else does; when it has, that is told."""
     write_owner(path, replace(describe_self(), pid=dead_pid(), token="gone"))
-    permit = path.with_name(f"{path.name}.takeover")
-    write_owner(permit, replace(describe_self(), host="submit-2", token="other"), age=STALE_SECONDS - 60)
     monkeypatch.setattr(owner, "_TAKEOVER_SECONDS", 0.001)
-    with pytest.raises(LoansError, match="took this site over at this very moment"), ExitStack() as stack:
-        stack.enter_context(owned(path, no_loss))
-    write_owner(permit, replace(describe_self(), host="submit-2", token="other"), age=STALE_SECONDS + 20)
+    with path.with_name(f"{path.name}.takeover").open("w") as permit, ExitStack() as stack:
+        fcntl.flock(permit, fcntl.LOCK_EX)
+        with pytest.raises(LoansError, match="took this site over at this very moment"):
+            stack.enter_context(owned(path, no_loss))
+        assert json.loads(path.read_text())["token"] == "gone"
     with owned(path, no_loss):
         assert json.loads(path.read_text())["pid"] == os.getpid()
 
