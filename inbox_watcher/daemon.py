@@ -13,6 +13,7 @@ from inbox_watcher.config import Site
 from inbox_watcher.hints import NETWORK_FILESYSTEMS, find_filesystem
 from inbox_watcher.journal import Journal
 from inbox_watcher.layout import Layout, StateLayout
+from inbox_watcher.orphans import adopt_orphans
 from inbox_watcher.owner import owned
 from inbox_watcher.patience import wait_for_storage
 from inbox_watcher.service import Watcher
@@ -46,6 +47,7 @@ def serve(site: Site, connect: Callable[[], Scheduler]) -> None:
 
     with _alone(state.lock), owned(Layout(Path(site.root)).owner, give_up):
         journal = Journal(state.journal)
+        wait_for_storage(lambda: adopt_orphans(Layout(Path(site.root)), journal))
         watcher = Watcher(site, journal, connect)
         watchers.append(watcher)
 
