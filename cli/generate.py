@@ -25,6 +25,7 @@ def generate(
 ) -> None:
     """Write synthetic loans of the reference schema, streamed, any number of them."""
     from scoring.atomic import written_atomically
+    from scoring.plain_file import refuse_odd_target
     from training.loans.generate import generate_loans
 
     if str(output) == "-":
@@ -32,6 +33,7 @@ def generate(
             raise typer.BadParameter("stdout takes either the loans or a JSON document", param_hint="--json")
         generate_loans(rows, seed, labelled=labelled, sink=sys.stdout.buffer)
         return
+    refuse_odd_target(output)
     with written_atomically(output) as file:
         generate_loans(rows, seed, labelled=labelled, sink=file)
     if json:

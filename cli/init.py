@@ -31,9 +31,11 @@ def init(
     from inbox_watcher.layout import Layout
     from scoring.contract import REFERENCE
 
-    root = root.expanduser().resolve()
+    # os.path's leaves a `~name` that nobody has as it stands, where pathlib's raises.
+    root = Path(os.path.expanduser(root)).resolve()
     check_path(root, "shared tree")
-    local = (state.expanduser() if state else default_state(root)).absolute()
+    local = (Path(os.path.expanduser(state)) if state else default_state(root)).absolute()
+    check_path(local, "state")
     refuse_existing(site)
     layout = Layout(root)
     os.umask(0o007)

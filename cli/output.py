@@ -28,7 +28,7 @@ def open_streams() -> None:
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
-            stream = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 (open as long as the process is)
+            stream = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 (open as long as the process is)
             setattr(sys, name, stream)
         stream.reconfigure(errors="backslashreplace")
 

@@ -1,5 +1,6 @@
 """The site: where the shared tree, the pool and the daemon's own folder are; one frozen object, read once."""
 
+import codecs
 import hashlib
 import math
 import os
@@ -21,6 +22,7 @@ from scoring.errors import LoansError
 
 LOCAL_POOL = "local"
 HOST_POOL = "host"
+_POOLS = (LOCAL_POOL, HOST_POOL)
 
 
 class Pool(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -109,7 +111,8 @@ def load_site(path: Path) -> Site:
     except OSError as error:
         raise LoansError(f"The site file {path} cannot be read: {error.strerror}.") from error
     try:
-        site = msgspec.toml.decode(content, type=Site)
+        # Editors of another system begin a file with a byte order mark, which TOML does not know.
+        site = msgspec.toml.decode(content.removeprefix(codecs.BOM_UTF8), type=Site)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise LoansError(f"The site file {path} does not read: {error}.", "Correct that entry.") from error
     problems = _find_problems(site)
@@ -120,7 +123,11 @@ def load_site(path: Path) -> Site:
 
 def _find_problems(site: Site) -> list[str]:
     problems = []
-    for name, folder in (("root", site.root), ("state", site.state), ("pool.python", site.python)):
+    paths = {"root": site.root, "state": site.state, "pool.python": site.python}
+    # A path that begins at the folder where a command is started would mean another pool in each.
+    paths |= {"pool.home": os.path.expanduser(site.pool.home)} if site.pool.home else {}
+    paths |= {"pool.condor_config": site.pool.condor_config} if site.pool.condor_config not in _POOLS else {}
+    for name, folder in paths.items():
         try:
             check_path(Path(folder), name)
         except DescriptionError as error:

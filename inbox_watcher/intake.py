@@ -91,8 +91,14 @@ class Intake:
             self._place.layout.outbox,
             self._place.site.scoring.max_unpacked_bytes,
         )
-        if len(os.fsencode(self._place.layout.result(batch.output, "predictions.csv").name)) > LONGEST_NAME:
-            raise FileRefusedError("name_too_long", "The file's name is too long.", "Send it under a shorter name.")
+        over = len(os.fsencode(self._place.layout.result(batch.output, "predictions.csv").name)) - LONGEST_NAME
+        if over > 0:
+            raise FileRefusedError(
+                "name_too_long",
+                f"The file's name is too long: its results would have names of {LONGEST_NAME + over} bytes, and no "
+                f"filesystem takes more than {LONGEST_NAME}.",
+                f"Send it under a name that is {over} bytes shorter.",
+            )
         source = open_source(path, manifest.contract)
         refuse_cut(path, manifest.contract)
         plan = plan_chunks(source, self._place.site.scoring.chunk_bytes or self._choose_chunk_bytes(source.bytes))

@@ -64,8 +64,9 @@ class Journal:
         except sqlite3.Error as error:
             raise StorageError(
                 f"The journal {path} cannot be opened: {error}.",
-                _WAY_OUT if _is_damage(error) else "Check `state` in the site file; it must be a folder of yours on a "
-                "local disk.",
+                _WAY_OUT
+                if _is_damage(error)
+                else "Check `state` in the site file; it must be a folder of yours on a local disk.",
             ) from error
 
     def record(self, batch: Batch) -> Batch:

@@ -1,11 +1,10 @@
 """Files that were claimed and that the journal does not know: it was lost, and they are not to be.
 
-A batch's folder on the shared storage holds what is needed to go on: the file, what it is called, the plan, the receipt.
+A batch's folder on the shared storage holds what is needed to go on: file, name, plan, receipt.
 """
 
 import logging
 import os
-from pathlib import Path
 
 import msgspec
 
@@ -34,7 +33,9 @@ def adopt_orphans(layout: Layout, journal: Journal) -> list[Batch]:
             continue  # finished, or a group of small files
         batch = _find_state(folder)
         if batch is None or batch.id != name:
-            _LOG.error("%s holds a file that is in no journal, and nothing that tells which; it is left there", folder.root)
+            _LOG.error(
+                "%s holds a file that no journal knows, and nothing tells its name; it is left there", folder.root
+            )
             continue
         adopted.append(batch)
     if adopted:

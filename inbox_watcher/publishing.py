@@ -106,7 +106,7 @@ class Publishing:
         return self._place.record(batch, State.FAILED)
 
     def _choose_place(self, batch: Batch, explained: bytes) -> tuple[Path, Path, Path]:
-        """Name file, reason and rejects in failed/: as the file is called, unless anything stands there that is not ours.
+        """Name file, reason and rejects in failed/: as the file is called, unless something else stands there.
 
         The reason, which is written first and names the batch, tells whose the others are.
         """

@@ -69,15 +69,17 @@ def cut_complete(buffer: bytes, *, final: bool) -> int:
 def refuse_long_lines(newlines: NDArray[np.int64], size: int) -> None:
     """Refuse a file with a line that no loan has; `newlines` are the places of the line feeds in `size` bytes.
 
-    Raises FileRefusedError.
+    Raises FileRefusedError; its line is counted from the first of these bytes (1-based).
     """
     edges = np.concatenate([np.full(1, -1, np.int64), newlines, np.full(1, size, np.int64)])
-    if int(np.diff(edges).max()) - 1 <= MAX_RECORD:
+    long = np.flatnonzero(np.diff(edges) - 1 > MAX_RECORD)
+    if not len(long):
         return
     raise FileRefusedError(
         "line_too_long",
         f"The file has a line of more than {MAX_RECORD:,} bytes.",
         "Check that the file is a CSV with one loan per line.",
+        line=int(long[0]) + 1,
     )
 
 

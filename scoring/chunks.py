@@ -1,5 +1,6 @@
 """Plan a file into chunks: byte ranges that begin and end at records, numbered and hashed, without copying the file."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -7,6 +8,7 @@ import numpy as np
 from blake3 import blake3
 
 from scoring.boundaries import MAX_RECORD, count_byte
+from scoring.errors import FileRefusedError
 from scoring.ranges import BLOCK, read_ranges, record_stops
 from scoring.records import Index
 from scoring.source import Source
@@ -60,7 +62,9 @@ def plan_chunks(source: Source, chunk_bytes: int) -> Plan:
     with path.open("rb", buffering=0) as file:
         whole.update(file.read(source.body))
         start, first_row, first_line, part = at, row, line, blake3()
-        for buffer, index in read_ranges(path, source.body, end, source.shape, whole.update, judged=False):
+        buffers = read_ranges(path, source.body, end, source.shape, whole.update, judged=False)
+        while (found := _next_buffer(buffers, line)) is not None:
+            buffer, index = found
             used = 0
             while used < len(buffer):
                 cut = _find_cut(buffer, index, used, start + chunk_bytes - at + used)
@@ -77,6 +81,15 @@ def plan_chunks(source: Source, chunk_bytes: int) -> Plan:
         while rest := file.read(BLOCK):
             whole.update(rest)
     return Plan(source, row - 1, whole.hexdigest(), tuple(chunks))
+
+
+def _next_buffer(buffers: Iterator[tuple[bytes, Index | None]], line: int) -> tuple[bytes, Index | None] | None:
+    """Give the next buffer, which begins on a physical line of the file (1-based), so that a refusal names its line."""
+    try:
+        return next(buffers, None)
+    except FileRefusedError as error:
+        error.line = line + error.line - 1 if error.line else None
+        raise
 
 
 def _find_cut(buffer: bytes, index: Index | None, used: int, wanted: int) -> int:

@@ -1,4 +1,4 @@
-"""Open a file that strangers may have put there: a plain file with one name, never what a name leads elsewhere to."""
+"""Plain files alone: what is read where strangers may have put it, and what a result may appear as."""
 
 import errno
 import os
@@ -37,3 +37,43 @@ def _refusal() -> FileRefusedError:
         "This is no plain file with one name: a link, a second name of another file, a pipe or a device.",
         "Send a copy of the file itself.",
     )
+
+
+def refuse_odd_source(path: Path) -> None:
+    """Refuse to read, by a name that a person gave, what is no plain file; a link to one is followed.
+
+    Raises FileRefusedError, OSError as the storage does.
+    """
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise FileRefusedError("not_a_plain_file", f"{path} is no plain file.", "Save its content as a file first.")
+    _refuse_odd_name(path)
+
+
+def refuse_odd_target(path: Path) -> None:
+    """Refuse a name under which no result can appear: without a folder, or of something else than a plain file.
+
+    Raises FileRefusedError, OSError as the storage does.
+    """
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        raise FileRefusedError(
+            "no_folder", f"There is no folder {folder} for {path.name}.", "Make it first, or name another place."
+        )
+    try:
+        plain = stat.S_ISREG(os.lstat(path).st_mode)
+    except FileNotFoundError:
+        plain = bool(path.name)
+    if not plain:
+        raise FileRefusedError(
+            "not_a_plain_file", f"{path} is a folder, a link or a device, and is not replaced.", "Name another -o."
+        )
+    _refuse_odd_name(path)
+
+
+def _refuse_odd_name(path: Path) -> None:
+    try:
+        str(path.absolute()).encode()
+    except UnicodeEncodeError as error:
+        raise FileRefusedError(
+            "name_not_utf8", "The name of the file, or of a folder that it is in, is not UTF-8.", "Rename it."
+        ) from error

@@ -13,6 +13,7 @@ from scoring.chunks import plan_chunks
 from scoring.content import prepare_content
 from scoring.errors import FileRefusedError
 from scoring.pipeline import score_chunk
+from scoring.plain_file import refuse_odd_source, refuse_odd_target
 from scoring.receipt import Published, Receipt, publish_result
 from scoring.refusal import check_reject_share, publish_rejects
 from scoring.registry import Pin, read_manifest
@@ -54,6 +55,8 @@ def score_file(
     Raises FileRefusedError, ModelError or ProofError with the reason in words; no predictions appear then.
     """
     manifest, _ = read_manifest(models, model.version, model.manifest_sha256)
+    refuse_odd_source(path)
+    refuse_odd_target(output)
     path = path.resolve()
     results = name_results(output)
     compared = name_compared(output)

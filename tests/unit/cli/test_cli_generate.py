@@ -1,5 +1,6 @@
 """`loans generate`: the same seed, the same bytes."""
 
+import os
 from pathlib import Path
 
 from scoring.contract import REFERENCE, load_contract
@@ -31,10 +32,17 @@ def test_the_label_is_there_only_when_asked_for(loans: Loans) -> None:
 
 
 def test_a_file_that_cannot_be_written_is_told(loans: Loans) -> None:
-    """A folder that is not there ends in a sentence, and leaves nothing."""
+    """A folder that is not there, a folder or a device in its place end in a sentence, and stay as they are."""
     ran = loans("generate", 5, "-o", "nowhere/loans.csv")
-    assert ran.code == 1
-    assert "No such file or directory" in ran.reason
+    assert (ran.code, ran.reason) == (1, f"There is no folder {Path('nowhere').absolute()} for loans.csv.")
+    Path("pipe.csv").symlink_to("/dev/null")
+    for place in (".", "pipe.csv", "/dev/null"):
+        ran = loans("generate", 5, "-o", place)
+        assert (ran.code, ran.reason) == (1, f"{place} is a folder, a link or a device, and is not replaced.")
+    assert Path("/dev/null").is_char_device()
+    assert Path("pipe.csv").is_symlink()
+    ran = loans("generate", 5, "-o", os.fsdecode(b"Kr\xe9dit.csv"))
+    assert (ran.code, ran.reason) == (1, "The name of the file, or of a folder that it is in, is not UTF-8.")
 
 
 def test_no_rows_are_a_header(loans: Loans) -> None:

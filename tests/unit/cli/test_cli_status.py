@@ -5,6 +5,7 @@ import json
 import os
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from inbox_watcher.batch import Batch, State
@@ -65,6 +66,27 @@ def test_a_narrow_terminal_shows_ids_and_names(loans: Loans, journaled: list[Bat
     assert "run.csv" in ran.out
 
 
+def test_a_name_is_shown_on_one_line(loans: Loans, journaled: list[Batch]) -> None:
+    """Line ends, escape sequences and bytes that are no text are shown as escapes, and reach no terminal."""
+    name = b"\x1b[2Jnew\nline\r\xe9\xe2\x80\xae.csv"
+    journal = Journal(StateLayout(Path(load_site(Path("loans.toml")).state)).journal)
+    journal.record(msgspec.structs.replace(journaled[0], id="20261122-150804-000004", name=name))
+    journal.close()
+    (line,) = [line for line in loans("status").out.splitlines() if "150804" in line]
+    assert line.split()[1] == r"\x1b[2Jnew\nline\r\xe9\u202e.csv"
+
+
+@pytest.mark.parametrize("command", ["status", "why", "verify", "replay"])
+def test_any_name_may_be_asked_for(loans: Loans, journaled: list[Batch], command: str) -> None:
+    """A file whose name is not UTF-8 is found by it; one that nobody dropped is told in words."""
+    ran = loans(command, os.fsdecode(journaled[1].name))
+    assert ran.code == (0 if command in ("status", "why") else 1)
+    assert "Traceback" not in ran.err
+    ran = loans(command, os.fsdecode(b"\xff.csv"))
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.reason.startswith("There is no batch ")
+
+
 def test_json_is_one_document(loans: Loans, journaled: list[Batch]) -> None:
     """With `--json` stdout is one JSON document with every field, whatever bytes a name has."""
     told = loans("status", "--json").json
@@ -118,13 +140,19 @@ def test_a_file_that_cannot_be_scored_is_told(loans: Loans, root: Path, tmp_path
     assert (ran.code, ran.reason) == (1, "No model is in production.")
     publish_linear(Layout(root).models)
     Path("bad.csv").write_text("id,person_age\n1,30\n")
+    os.mkfifo("pipe.csv")  # nobody ever writes to it
+    Path(os.fsdecode(b"Kr\xe9dit.csv")).write_bytes(Path("loans.csv").read_bytes())
     for words, reason in (
         (("score", "missing.csv", "-o", "out.csv"), "No such file"),
         (("score", "bad.csv", "-o", "out.csv"), "person_income"),
         (("score", "loans.csv", "-o", "out.csv", "--model", "20990101-000000-none"), "20990101-000000-none"),
         (("score", "loans.csv", "-o", "loans.csv"), "overwritten"),
-        (("score", "loans.csv", "-o", "nowhere/out.csv"), "No such file"),
-        (("score", ".", "-o", "out.csv"), "directory"),
+        (("score", "loans.csv", "-o", "nowhere/out.csv"), "There is no folder"),
+        (("score", "loans.csv", "-o", "."), "not replaced"),
+        (("score", ".", "-o", "out.csv"), "no plain file"),
+        (("score", "pipe.csv", "-o", "out.csv"), "no plain file"),
+        (("score", os.fsdecode(b"Kr\xe9dit.csv"), "-o", "out.csv"), "not UTF-8"),
+        (("score", "loans.csv", "-o", os.fsdecode(b"\xe9.csv")), "not UTF-8"),
     ):
         ran = loans(*words)
         assert (ran.code, ran.out) == (1, ""), words

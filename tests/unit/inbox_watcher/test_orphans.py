@@ -27,7 +27,7 @@ def lose(journal_path: Path) -> None:
         path.unlink()
 
 
-@pytest.mark.parametrize("good", [True, False], ids=["scored", "refused"])
+@pytest.mark.parametrize("kind", ["scored", "refused"])
 @pytest.mark.parametrize("rows", [20, 60], ids=["small", "chunks"])
 @pytest.mark.parametrize("entry", range(1, 8))
 def test_a_lost_journal_loses_no_file(
@@ -39,10 +39,10 @@ def test_a_lost_journal_loses_no_file(
     scheduler: PoolInProcess,
     entry: int,
     rows: int,
-    good: bool,
+    kind: str,
 ) -> None:
-    """Killed anywhere, and the journal gone: the file still ends in outbox or failed, once, and nothing is left over."""
-    content = drop(NAME, rows=rows) if good else drop(NAME, content=b"no,loans\n1,2\n")
+    """Killed anywhere, and the journal gone: the file still ends in outbox or failed, once, with nothing left."""
+    content = drop(NAME, rows=rows) if kind == "scored" else drop(NAME, content=b"no,loans\n1,2\n")
     open_batch()
     with closing(DyingJournal(journal_path, entry, written=False)) as dying:
         try:
@@ -60,7 +60,7 @@ def test_a_lost_journal_loses_no_file(
             batch = go_on(site, journal, scheduler)
             assert (batch.id, batch.name) == (ID, os.fsencode(NAME))
     found = outcome_of(layout)
-    if good:
+    if kind == "scored":
         receipt = read_receipt(layout.results("Mai crédits").receipt)
         assert (receipt.rows_in, receipt.scored, receipt.rejected) == (rows, rows, 0)
         assert sorted(found) == sorted(
@@ -124,7 +124,7 @@ def test_a_daemon_whose_journal_is_removed_ends_and_the_next_goes_on(
     monkeypatch.setattr(daemon_module, "Watcher", Watcher)
     monkeypatch.setattr(daemon_module.signal, "signal", lambda *_: None)
     drop(NAME, rows=60)
-    with pytest.raises(StorageError, match="journal .* was removed while the daemon ran") as told:
+    with pytest.raises(StorageError, match=r"journal .* was removed while the daemon ran") as told:
         serve(site, lambda: pool)
     assert "Start it again" in told.value.way_out
     with closing(Journal(journal_path)) as journal:
