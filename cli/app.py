@@ -29,6 +29,9 @@ _GLOBAL = {"--site": 2, "--json": 1}
 
 def run() -> None:
     """Run the command: exit code 0 done, 1 failed with the reason on stderr, 2 wrong use."""
+    if sys.getfilesystemencoding() != "utf-8":
+        # Site file and shared tree are UTF-8, whatever the locale of whoever asks.
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
     open_streams()
     sys.exit(main(sys.argv[1:]))
 
@@ -85,9 +88,4 @@ def _in_words(error: Exception) -> str | None:
     if isinstance(error, OSError):
         told = error.strerror or str(error)
         return f"{told}: {error.filename}" if error.filename else told
-    if isinstance(error, UnicodeEncodeError):
-        return (
-            f"A name holds a character that this locale's encoding ({error.encoding}) does not have.\n"
-            "Set LC_ALL=C.UTF-8, or another UTF-8 locale."
-        )
     return None

@@ -160,17 +160,16 @@ def verify(site: SiteOption = DEFAULT_SITE, json: JsonOption = False) -> None:
         console().print(f"{LOG}: {'; '.join(told.damage) or f'intact, {len(told.entries)} entries'}", markup=False)
         for note in told.notes:
             say(note)
-    if any(found.values()) or told.damage:
+    if damaged := [*(version for version, damage in found.items() if damage), *([LOG] if told.damage else [])]:
+        say(f"Damaged: {', '.join(damaged)}.\nRestore what is named from a backup, or promote another version.")
         raise typer.Exit(1)
 
 
 def _registry(site: "Path") -> "Path":
-    from pathlib import Path
-
+    from cli.sites import shared_tree
     from inbox_watcher.config import load_site
-    from inbox_watcher.layout import Layout
 
-    return Layout(Path(load_site(site).root)).models
+    return shared_tree(load_site(site)).models
 
 
 def _find_damage(models: "Path", version: str) -> list[str]:

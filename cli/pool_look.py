@@ -15,7 +15,16 @@ PATIENCE = 15.0
 def look_at_pool(site_file: Path, clusters: tuple[int, ...], patience: float = PATIENCE) -> PoolView:
     """Ask the pool of a site about clusters and its slots; never raises, never takes longer than `patience` (s)."""
     # -P: what lies in the folder where the command was started has no say.
-    command = [sys.executable, "-P", "-m", "cli.pool_look", str(site_file.absolute()), *map(str, clusters)]
+    command = [
+        sys.executable,
+        "-P",
+        "-X",
+        "utf8",
+        "-m",
+        "cli.pool_look",
+        str(site_file.absolute()),
+        *map(str, clusters),
+    ]
     try:
         done = subprocess.run(command, capture_output=True, timeout=patience, check=False, stdin=subprocess.DEVNULL)
         return msgspec.json.decode(done.stdout, type=PoolView)

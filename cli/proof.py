@@ -1,6 +1,5 @@
 """`loans verify` and `loans replay`: what an auditor asks."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -18,15 +17,15 @@ def register(app: typer.Typer) -> None:
 
 def verify(batch: BatchArgument, site: SiteOption = DEFAULT_SITE, json: JsonOption = False) -> None:
     """Prove a published receipt again from the files. Exit code 1 when anything does not hold."""
+    from cli.sites import shared_tree
     from inbox_watcher.audit import find_finished, planned_content
     from inbox_watcher.config import load_site
-    from inbox_watcher.layout import Layout
     from scoring.verify import Check, verify_result
 
     loaded = load_site(site)
+    layout = shared_tree(loaded)
     finished = find_finished(loaded, batch)
     with planned_content(finished, loaded) as content:
-        layout = Layout(Path(loaded.root))
         challenger = layout.batch(finished.batch.id).challenger
         checks = verify_result(content, finished.receipt, finished.results, layout.models, challenger)
     checks.append(Check("receipt", finished.receipt_problem))
@@ -59,16 +58,16 @@ def replay(
     count = threads or len(os.sched_getaffinity(0))
     # polars reads this once, when it is imported.
     os.environ["POLARS_MAX_THREADS"] = str(count)
+    from cli.sites import shared_tree
     from inbox_watcher.audit import find_finished, find_writing, planned_content
     from inbox_watcher.config import load_site
-    from inbox_watcher.layout import Layout
     from scoring.replay import replay_result
 
     loaded = load_site(site)
+    models = shared_tree(loaded).models
     finished = find_finished(loaded, batch)
     echo, neutralise = find_writing(finished, loaded)
     with planned_content(finished, loaded) as content:
-        models = Layout(Path(loaded.root)).models
         found = replay_result(
             content,
             finished.receipt,

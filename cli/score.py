@@ -34,8 +34,8 @@ def score(
     count = threads or len(os.sched_getaffinity(0))
     # polars reads this once, when it is imported.
     os.environ["POLARS_MAX_THREADS"] = str(count)
+    from cli.sites import shared_tree
     from inbox_watcher.config import load_site
-    from inbox_watcher.layout import Layout
     from scoring.challenger import Challenger
     from scoring.challenger_report import describe_report
     from scoring.errors import ModelError
@@ -44,7 +44,7 @@ def score(
     from scoring.score_file import name_compared, name_results, score_file
 
     loaded = load_site(site)
-    models = Layout(Path(loaded.root)).models
+    models = shared_tree(loaded).models
     if model is not None:
         _, pin = read_manifest(models, model)
     else:

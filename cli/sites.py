@@ -4,10 +4,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from inbox_watcher.config import HOST_POOL, LOCAL_POOL, Site
+from inbox_watcher.layout import Layout
 from scoring.errors import LoansError
 
 if TYPE_CHECKING:
     from dag_specs.jobs import Scheduler
+
+
+def shared_tree(site: Site) -> Layout:
+    """Give the names on the site's shared tree. Raises LoansError when it is not there at all."""
+    layout = Layout(Path(site.root))
+    if not layout.root.is_dir():
+        raise LoansError(
+            f"There is no shared tree at {site.root}.", "Is the storage mounted? `loans init ROOT` makes a new tree."
+        )
+    return layout
 
 
 def pool_home(site: Site | None) -> Path:

@@ -191,9 +191,12 @@ def _explain_slow(facts: Facts) -> list[Sentence]:
 
 
 def explain_inbox(
-    name: str, *, there: bool | None, model: str, daemon_runs: bool | None, trouble: str
+    name: str, *, there: bool | None, model: str, daemon_runs: bool | None, trouble: str, left_alone: str = ""
 ) -> list[Sentence]:
-    """Say why a file has no batch yet. `there`: whether it is in the inbox; `model`: why no model can score it."""
+    """Say why a file has no batch yet.
+
+    `there`: whether it is in the inbox; `left_alone`: why it is none of the daemon's; `model`: why none can score it.
+    """
     said = []
     if trouble:
         said.append(Sentence(Kind.TROUBLE, f"The shared storage cannot be read: {trouble}.", "Look at the mount."))
@@ -202,6 +205,9 @@ def explain_inbox(
             *said,
             Sentence(Kind.END, f"There is no batch and no file {name!r}.", "`loans status` lists the batches."),
         ]
+    if left_alone:
+        way_out = "Drop a copy of the file itself, under a name that ends with .csv or .csv.gz."
+        return [*said, Sentence(Kind.TROUBLE, f"The daemon leaves {name!r} alone: {left_alone}.", way_out)]
     if daemon_runs is False:
         said.append(
             Sentence(

@@ -1,6 +1,7 @@
 """Finds out what `diagnosis` explains; every look has a time limit, since pool and storage may hang."""
 
 import os
+import stat
 import threading
 import time
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import TypeVar
 from dag_specs.event_log import EventLog, LogCondition
 from dag_specs.events import JobEvent
 from dag_specs.jobs import Job, Slot
+from inbox_watcher.arrivals import is_left_alone, is_wanted
 from inbox_watcher.batch import FINAL, Batch, State
 from inbox_watcher.config import Site
 from inbox_watcher.diagnosis import explain, explain_inbox
@@ -81,15 +83,32 @@ def observe(site: Site, batch: Batch, look_at_pool: LookAtPool) -> Facts:
 def explain_file(site: Site, name: str) -> list[Sentence]:
     """Say why a file of the inbox has no batch yet."""
     layout = Layout(Path(site.root))
-    there, trouble = _within(lambda: os.path.lexists(layout.inbox / Path(name).name))
+    objection, trouble = _within(lambda: _why_left_alone(layout.inbox, Path(name).name))
+    there = None if trouble else objection is not None
     model, model_trouble = _within(lambda: _why_no_model(layout.models)) if there else ("", "")
     return explain_inbox(
         name,
         there=there,
+        left_alone=objection or "",
         model=model or "",
         daemon_runs=is_locked(StateLayout(Path(site.state)).lock),
         trouble=trouble or model_trouble,
     )
+
+
+def _why_left_alone(inbox: Path, name: str) -> str | None:
+    """Say why the daemon leaves a file of the inbox alone, empty where it does not; None: there is no such file."""
+    # An inbox that is not there is trouble with the storage, not the absence of a file.
+    if name in ("", "..") or name not in os.listdir(inbox):
+        return None
+    facts = os.lstat(inbox / name)
+    if is_left_alone(name):
+        return "its name begins with a dot, or says that it is not complete yet"
+    if not is_wanted(name):
+        return "its name ends neither with .csv nor with .csv.gz"
+    if not stat.S_ISREG(facts.st_mode) or facts.st_nlink != 1:
+        return "it is no plain file with one name, but a link, a second name, a folder, a pipe or a device"
+    return ""
 
 
 def _why_no_model(models: Path) -> str:

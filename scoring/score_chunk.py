@@ -31,6 +31,9 @@ EXIT_STORAGE = 75
 _PATIENCE = 60.0
 """How long trouble of the storage is waited out here (seconds); the daemon submits again after that."""
 
+_PATIENCE_FOR_ONE = 2.0
+"""The same for chunks of a list of which others got through (seconds): these are told only when the job has ended."""
+
 _LONGEST_PAUSE = 30.0
 """Longest wait between two trials (seconds)."""
 
@@ -109,7 +112,8 @@ def _score_listed(path: Path, threads: int, patience: float) -> int:
     """Score every chunk of a list whatever becomes of the others; give the exit code.
 
     A chunk that fails by itself says why in a file of its own. One that storage kept from its result says nothing
-    there; it is told by the exit code. Trouble is waited out for one chunk: the others meet it as well.
+    there; it is told by the exit code. Trouble that every chunk meets is waited out, once for all of them; where others
+    got through, it may be the file's own (nobody may read it, say), and they do not wait for it.
     """
     from functools import lru_cache
 
@@ -118,18 +122,26 @@ def _score_listed(path: Path, threads: int, patience: float) -> int:
     from scoring.model import open_model
 
     opener = lru_cache(maxsize=2)(open_model)
-    failed, kept_off, told = 0, 0, ""
-    for item in _waited_out(lambda: read_chunk_list(path), patience).chunks:
-        try:
-            _score(Path(item.plan), item.chunk, threads, 0.0 if kept_off else patience, opener)
-        except Exception as error:  # noqa: BLE001 (a bad chunk costs only itself)
-            why = _explain(f"Chunk {item.chunk}", Path(item.plan), error)
-            if is_storage_trouble(error) or not _leave_words(Path(item.words), why):
-                kept_off, told = kept_off + 1, why
-            else:
-                failed += 1
+    kept_off = list(_waited_out(lambda: read_chunk_list(path), patience).chunks)
+    failed, told, waits = 0, "", 0.0
+    for is_first_pass in (True, False):
+        due, kept_off = kept_off, []
+        for item in due:
+            try:
+                _score(Path(item.plan), item.chunk, threads, 0.0 if kept_off else waits, opener)
+            except Exception as error:  # noqa: BLE001 (a bad chunk costs only itself)
+                why = _explain(f"Chunk {item.chunk}", Path(item.plan), error)
+                if is_storage_trouble(error) or not _leave_words(Path(item.words), why):
+                    kept_off.append(item)
+                    told = why
+                else:
+                    failed += 1
+        if is_first_pass:
+            waits = patience if len(kept_off) == len(due) else min(patience, _PATIENCE_FOR_ONE)
+            if not waits:
+                break
     if kept_off:
-        _say(f"{told} ({kept_off} chunk(s) of the list met trouble of the storage)")
+        _say(f"{told} ({len(kept_off)} chunk(s) of the list met trouble of the storage)")
         return EXIT_STORAGE
     if failed:
         _say(f"{failed} chunk(s) of the list failed on {socket.gethostname()}; each says why beside its batch")

@@ -84,3 +84,32 @@ def test_a_pool_that_hangs_is_left_behind(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert time.monotonic() - begun < 5
     slow.write_text("#!/bin/sh\necho oops\n")
     assert pool_look.look_at_pool(tmp_path / "loans.toml", (1,)).trouble.startswith("it could not be asked")
+
+
+def test_what_the_daemon_leaves_alone_is_told(loans: Loans, root: Path) -> None:
+    """A link, a folder, another ending, a name of a file that is not complete: `why` says what the daemon minds."""
+    inbox = Layout(root).inbox
+    (inbox / "link.csv").symlink_to("/etc/passwd")
+    (inbox / "folder.csv").mkdir()
+    for name in ("note.txt", "half.csv.part", ".hidden.csv"):
+        (inbox / name).touch()
+    for name, reason in (
+        ("link.csv", "no plain file"),
+        ("folder.csv", "no plain file"),
+        ("note.txt", "neither with .csv nor"),
+        ("half.csv.part", "not complete yet"),
+        (".hidden.csv", "begins with a dot"),
+    ):
+        (said,) = loans("why", name, "--json").json["sentences"]
+        assert said["text"].startswith(f"The daemon leaves {name!r} alone: "), said
+        assert reason in said["text"]
+        assert "Drop a copy" in said["way_out"]
+    for name in ("", "..", "/"):
+        assert loans("why", name).reason.startswith("There is no batch and no file")
+
+
+def test_an_inbox_that_is_gone_is_trouble(loans: Loans, root: Path) -> None:
+    """Storage that is not mounted is not told as a file that is not there."""
+    Layout(root).inbox.rmdir()
+    ran = loans("why", "june.csv", "--json")
+    assert ran.json["sentences"][0]["text"] == "The shared storage cannot be read: No such file or directory."

@@ -2,18 +2,24 @@
 
 import inspect
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import typer.main
 
 from cli import app as console
 from cli.app import app
 from dag_specs.errors import SchedulerError
+from inbox_watcher.batch import Batch, State
+from inbox_watcher.config import load_site
+from inbox_watcher.journal import Journal
+from inbox_watcher.layout import StateLayout
 from local_pool.errors import PoolError
 from scoring.errors import LoansError
 from scoring.registry import Pin
@@ -216,3 +222,81 @@ def test_a_reader_that_leaves_early_is_no_trouble(root: Path, pin: Pin, words: t
         assert program.stderr is not None
         program.stdout.close()
         assert "Traceback" not in program.stderr.read()
+
+
+def run_program(*words: object, **options: Any) -> "subprocess.CompletedProcess[bytes]":
+    """Run the installed command in a process of its own."""
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+    return subprocess.run([PROGRAM, *map(str, words)], timeout=60, check=False, **options)
+
+
+def test_a_long_answer_may_be_left_in_the_middle(tmp_path: Path) -> None:
+    """`loans generate ... -o - | head -1` says nothing: nobody waits for the rest."""
+    with subprocess.Popen(
+        [PROGRAM, "generate", "200000", "-o", "-"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as program:
+        assert program.stdout is not None
+        assert program.stderr is not None
+        assert program.stdout.readline().startswith(b"id,")
+        program.stdout.close()
+        assert program.stderr.read() == b""
+    assert program.returncode == 1
+
+
+def test_closed_and_full_outputs_are_no_defects(root: Path, tmp_path: Path) -> None:
+    """A closed stdout swallows the answer; a full disk behind it is told in words, on one line."""
+    assert root.is_dir()
+    for words in (["status"], ["status", "--json"], ["models", "list"]):
+        closed = run_program(*words, preexec_fn=lambda: os.close(1), stdout=None)
+        assert (closed.returncode, closed.stderr) == (0, b"")
+    with Path("/dev/full").open("wb") as full:
+        done = run_program("status", "--json", stdout=full)
+    assert (done.returncode, done.stderr) == (1, b"No space left on device\n")
+
+
+def test_any_encoding_of_the_terminal_will_do(loans: Loans, tmp_path: Path) -> None:
+    """What the locale's encoding does not have is shown as escapes; a JSON document is UTF-8 whatever it is."""
+    assert loans("init", tmp_path / "Crédits").code == 0
+    for encoding in ("ascii", "latin-1", "utf-8"):
+        environment = {**os.environ, "PYTHONIOENCODING": encoding}
+        told = run_program("models", "show", "none", env=environment)
+        assert (told.returncode, told.stdout) == (1, b"")
+        assert b"Traceback" not in told.stderr
+        done = run_program("init", tmp_path / "Été", "--site", f"{encoding}.toml", "--json", env=environment)
+        assert done.returncode == 0, done.stderr
+        assert msgspec.json.decode(done.stdout)["root"] == str(tmp_path / "Été")
+
+
+def test_any_locale_will_do(loans: Loans, tmp_path: Path) -> None:
+    """Paths are UTF-8 also for a person whose locale is not."""
+    assert loans("init", tmp_path / "Crédits").code == 0
+    environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = run_program("models", "list", "--json", env=environment)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_a_tree_that_is_not_there_is_told(loans: Loans, root: Path) -> None:
+    """Storage that is not mounted is not taken for a registry without models."""
+    root.rename(root.with_name("elsewhere"))
+    for words in (("models", "list"), ("score", "x.csv", "-o", "y.csv"), ("verify", "x"), ("replay", "x")):
+        ran = loans(*words)
+        assert (ran.code, ran.reason) == (1, f"There is no shared tree at {root}.")
+
+
+def test_what_is_watched_can_be_piped(root: Path) -> None:
+    """`loans status --watch | ...` gives a table at once, another at each change, and ends quietly on Ctrl-C."""
+    journal = Journal(StateLayout(Path(load_site(Path("loans.toml")).state)).journal)
+    journal.record(Batch("20261122-150801-000001", b"a.csv", State.RUNNING, "then", "then", "a"))
+    assert root.is_dir()
+    with subprocess.Popen([PROGRAM, "status", "--watch"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as program:
+        assert program.stdout is not None
+        assert program.stderr is not None
+        for state in (State.RUNNING, State.MERGING):
+            while b"20261122" not in (line := program.stdout.readline()):
+                assert line
+            assert str(state).encode() in line
+            journal.record(Batch("20261122-150801-000001", b"a.csv", State.MERGING, "then", "then", "a"))
+        program.send_signal(signal.SIGINT)
+        assert program.stderr.read() == b""
+    assert program.returncode == 0
+    journal.close()

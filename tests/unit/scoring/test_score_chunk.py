@@ -311,12 +311,39 @@ def test_a_list_that_storage_stops_says_nothing_of_its_chunks(
         assert sum(storage.slept) == 60
         assert "3 chunk(s) of the list met trouble of the storage" in capsys.readouterr().err
         assert not list(words.glob("*.err"))
-        storage.left = 7  # as many trials as the first chunk has: the others are scored, or fail by themselves
+        # One trial of each, and as many as the first chunk has then: the others are scored, or fail by themselves.
+        storage.left = 3 + 7
         assert main(["--list", str(path)]) == EXIT_STORAGE
     finally:
         os.umask(mask)
     assert [file.name for file in words.glob("*.err")] == ["7.err"]
     assert [file.name for file in Path(run.batch.parts).glob("*.outcome.json")] == ["000001.outcome.json"]
+
+
+def test_nobody_waits_for_one_file_that_cannot_be_read(
+    every_rule: Registry, plan_run: PlanRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where others of a list get through, trouble with one is not waited out while they stand in its slot."""
+    run = plan_run(every_rule, FIRST_LINE + ROWS, 2)
+    path, words = list_chunks(run, 0, 1)
+    other = words / "other.json"
+    other.write_bytes((words / "plan.json").read_bytes())
+    items = (
+        ListedChunk(str(words / "plan.json"), 0, str(words / "0.err")),
+        ListedChunk(str(other), 1, str(words / "1.err")),
+    )
+    path.write_bytes(msgspec.json.encode(ChunkList(FORMAT, items)))
+    storage = Refusal(monkeypatch, errno.EACCES, 1000)
+    mask = os.umask(0o022)
+    try:
+        assert main(["--list", str(path)]) == EXIT_STORAGE
+        assert sum(storage.slept) == 2
+        assert [file.name for file in Path(run.batch.parts).glob("*.outcome.json")] == ["000001.outcome.json"]
+        storage.left = 3  # trouble that is over soon is still waited out
+        assert main(["--list", str(path)]) == 0
+    finally:
+        os.umask(mask)
+    assert run.publish().scored == 20
 
 
 def test_what_it_prints_to_may_be_in_trouble_too(every_rule: Registry, plan_run: PlanRun) -> None:
