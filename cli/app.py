@@ -31,7 +31,7 @@ def run() -> None:
     """Run the command: exit code 0 done, 1 failed with the reason on stderr, 2 wrong use."""
     if sys.getfilesystemencoding() != "utf-8":
         # Site file and shared tree are UTF-8, whatever the locale of whoever asks.
-        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])  # noqa: S606 (no shell is wanted)
     open_streams()
     sys.exit(main(sys.argv[1:]))
 

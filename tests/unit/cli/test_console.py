@@ -230,7 +230,7 @@ def run_program(*words: object, **options: Any) -> "subprocess.CompletedProcess[
     return subprocess.run([PROGRAM, *map(str, words)], timeout=60, check=False, **options)
 
 
-def test_a_long_answer_may_be_left_in_the_middle(tmp_path: Path) -> None:
+def test_a_long_answer_may_be_left_in_the_middle() -> None:
     """`loans generate ... -o - | head -1` says nothing: nobody waits for the rest."""
     with subprocess.Popen(
         [PROGRAM, "generate", "200000", "-o", "-"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -243,7 +243,7 @@ def test_a_long_answer_may_be_left_in_the_middle(tmp_path: Path) -> None:
     assert program.returncode == 1
 
 
-def test_closed_and_full_outputs_are_no_defects(root: Path, tmp_path: Path) -> None:
+def test_closed_and_full_outputs_are_no_defects(root: Path) -> None:
     """A closed stdout swallows the answer; a full disk behind it is told in words, on one line."""
     assert root.is_dir()
     for words in (["status"], ["status", "--json"], ["models", "list"]):

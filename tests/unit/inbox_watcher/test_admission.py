@@ -124,3 +124,14 @@ def test_a_sidecar_that_comes_after_its_file_is_put_beside_it(
     admit(2)
     assert folder.sidecar.read_text() == "first"
     assert sidecar.exists()
+
+
+@pytest.mark.parametrize("kind", ["predictions.csv", "rejects.csv", "receipt.json"])
+def test_nobody_elses_file_in_the_outbox_is_replaced(
+    admit: Callable[..., list[Batch]], drop: Drop, layout: Layout, kind: str
+) -> None:
+    """Where any of its results would replace a file that a person put there, a delivery becomes a revision."""
+    layout.result("june", kind).write_text("mine")
+    drop("june.csv", rows=5)
+    (batch,) = admit(0) or admit(2)
+    assert batch.output == "june.rev2"

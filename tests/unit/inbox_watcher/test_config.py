@@ -1,5 +1,6 @@
 """The site file: what is wrong with it is told in words, and the one that is written reads back."""
 
+import codecs
 import tomllib
 from pathlib import Path
 
@@ -92,6 +93,9 @@ def test_a_folder_instead_of_a_file_is_told(tmp_path: Path) -> None:
         ("[inbox]\nsettle_seconds = -0.1", "inbox.settle_seconds must not be negative"),
         ("[inbox]\nsettle_seconds = nan", "inbox.settle_seconds must"),
         ("[pool]\nkeep_claim_idle_seconds = -1", "pool.keep_claim_idle_seconds must not be negative"),
+        ('[pool]\nhome = "pool"', "pool.home .* has to be an absolute path"),
+        ('[pool]\ncondor_config = "condor_config"', "pool.condor_config .* has to be an absolute path"),
+        ('[pool]\ncondor_config = ""', "pool.condor_config .* has to be an absolute path"),
         ("[training]\nshards = 0", "training.shards must be more than 0"),
         ("[training]\nseed = -1", "training.seed must not be negative"),
         ("[training]\nfolds = 1", "training.folds must lie between 2 and 10"),
@@ -153,6 +157,13 @@ def test_a_folder_that_htcondor_cannot_be_told_is_refused(tmp_path: Path, name: 
     path.write_text(f'root = "{quoted["root"]}"\nstate = "{quoted["state"]}"\n')
     with pytest.raises(LoansError, match=name):
         load_site(path)
+
+
+def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
+    """A site file that an editor of another system saved reads as it looks, CRLF and all."""
+    path = write(tmp_path, '[pool]\nhome = "~/pool"')
+    path.write_bytes(codecs.BOM_UTF8 + path.read_bytes().replace(b"\n", b"\r\n"))
+    assert load_site(path).pool.home == "~/pool"
 
 
 def test_bytes_that_are_not_text_are_told(tmp_path: Path) -> None:

@@ -161,6 +161,15 @@ def test_every_state_has_words(changes: dict[str, Any], words: str) -> None:
         assert said[-1].way_out == "Add it."
 
 
+@pytest.mark.parametrize("state", [State.CLAIMED, State.RUNNING, State.MERGING, State.FAILING])
+def test_what_keeps_a_batch_from_going_on_is_told(state: State) -> None:
+    """Trouble that its last step met is a sentence, until the batch is finished."""
+    batch = msgspec.structs.replace(BATCH, state=state, reason="No.", trouble="No space left on device: '/a/b'.")
+    said = tell(batch)
+    assert "Its next step waits: No space left on device: '/a/b'." in texts(said)
+    assert not [one for one in tell(msgspec.structs.replace(batch, state=State.FAILED)) if "space" in one.text]
+
+
 def test_a_file_without_a_batch() -> None:
     """A file that waits in the inbox tells what it waits for; one that is nowhere is said to be nowhere."""
     alone = explain_inbox("may.csv", there=True, model="no model is in production", daemon_runs=True, trouble="")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from inbox_watcher.audit import find_finished
 from inbox_watcher.batch import Batch, State
 from inbox_watcher.claim import claim_sidecar
 from inbox_watcher.config import Site
@@ -15,7 +16,7 @@ from inbox_watcher.identity import Digests, OnItsWayError, read_promised
 from inbox_watcher.journal import Journal
 from inbox_watcher.layout import BatchLayout, Layout
 from inbox_watcher.steps import Steps
-from scoring.errors import FileRefusedError, StorageError
+from scoring.errors import FileRefusedError, LoansError, StorageError
 from scoring.receipt import read_receipt
 from tests.unit.inbox_watcher.batch_steps import ID, NAME, Drop, OpenBatch, go_on
 from tests.unit.inbox_watcher.pool_in_process import PoolInProcess
@@ -35,6 +36,27 @@ def test_the_hash_is_kept(
     assert read_receipt(layout.results(batch.output).receipt).input_sha256 == wanted
 
 
+def test_a_copy_of_the_receipt_that_is_missing_or_altered_is_named(
+    site: Site, layout: Layout, journal: Journal, scheduler: PoolInProcess, open_batch: OpenBatch, drop: Drop
+) -> None:
+    """There are two copies; one stands in for the other, and what is wrong names the file."""
+    drop(NAME)
+    open_batch()
+    batch = go_on(site, journal, scheduler)
+    kept, published = layout.batch(ID).receipt, layout.results(batch.output).receipt
+    content = kept.read_bytes()
+    kept.unlink()
+    assert find_finished(site, ID).receipt_problem == f"{kept} is missing"
+    kept.write_bytes(content)
+    published.write_bytes(content + b" ")
+    assert find_finished(site, ID).receipt_problem == f"{published} is not the one that {kept} keeps: it was altered"
+    published.unlink()
+    assert find_finished(site, ID).receipt_problem == f"{published} is missing"
+    kept.unlink()
+    with pytest.raises(LoansError, match="was not published"):
+        find_finished(site, ID)
+
+
 def test_the_same_delivery_is_not_scored_again(
     site: Site, layout: Layout, journal: Journal, scheduler: PoolInProcess, open_batch: OpenBatch, drop: Drop
 ) -> None:
@@ -52,6 +74,10 @@ def test_the_same_delivery_is_not_scored_again(
     assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in layout.outbox.iterdir()} == before
     assert layout.archived(SECOND, NAME).read_bytes() == content
     assert not journal.has_output("Mai crédits.rev2")
+    # Whoever asks for a proof of it, or of the newest delivery of that name, gets that of the results.
+    for wanted in (SECOND, NAME, ID):
+        finished = find_finished(site, wanted)
+        assert (finished.batch.id, finished.receipt.batch, finished.receipt_problem) == (ID, ID, "")
 
 
 @pytest.mark.parametrize("change", ["other bytes", "another name", "results removed"])

@@ -208,3 +208,57 @@ def test_what_is_recorded_is_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with closing(Journal(tmp_path / "journal.sqlite")) as journal:
         assert journal._database.execute("PRAGMA synchronous").fetchone() == (2,)
         assert journal._database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_a_journal_of_a_newer_version_is_told(tmp_path: Path) -> None:
+    """An entry that this version does not understand is no defect: the words name the file and both ways out."""
+    path = tmp_path / "journal.sqlite"
+    with closing(Journal(path)) as journal:
+        journal.record(Batch("b1", b"a.csv", State.CLAIMED, "then", "then", "a"))
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("""UPDATE batches SET record = '{"id": "b1", "of_tomorrow": 1}'""")
+        database.commit()
+    for read_only in (False, True):
+        with closing(Journal(path, read_only=read_only)) as journal, pytest.raises(StorageError) as told:
+            journal.open_batches()
+        assert str(path) in told.value.what
+        assert "newer version" in told.value.way_out
+
+
+def test_a_damaged_journal_tells_the_way_out(tmp_path: Path) -> None:
+    """A file that is no database, or was cut, is named; the way out is to move it away, which loses no file."""
+    path = tmp_path / "journal.sqlite"
+    with closing(Journal(path)) as journal:
+        journal.record_many([Batch(f"b{n}", b"a.csv", State.CLAIMED, "then", "then", "a") for n in range(100)])
+    whole = path.read_bytes()
+    for content in (b"no database " * 100, whole[: len(whole) // 2]):
+        path.write_bytes(content)
+        for read_only in (False, True):
+            with pytest.raises(StorageError) as told, closing(Journal(path, read_only=read_only)) as journal:
+                journal.latest(1000)
+            assert str(path) in told.value.what
+            assert "Move the file away" in told.value.way_out
+
+
+def test_a_journal_that_was_removed_takes_nothing(tmp_path: Path) -> None:
+    """What would be written to a file that nobody finds any more is refused, also when another stands in its place."""
+    path = tmp_path / "journal.sqlite"
+    batch = Batch("b1", b"a.csv", State.CLAIMED, "then", "then", "a")
+    with closing(Journal(path)) as journal:
+        journal.record(batch)
+        assert journal.is_in_place()
+        for left in tmp_path.iterdir():
+            left.unlink()
+        assert not journal.is_in_place()
+        with pytest.raises(StorageError, match="was removed while the daemon ran"):
+            journal.record(batch)
+        with closing(Journal(path)) as other:
+            with pytest.raises(StorageError, match="was removed"):
+                journal.record(batch)
+            assert other.latest(9) == []
+
+
+def test_a_name_that_is_no_text_is_no_id(tmp_path: Path) -> None:
+    """Whatever a person asks for, the journal answers."""
+    with closing(Journal(tmp_path / "journal.sqlite")) as journal:
+        assert journal.find(os.fsdecode(b"Kr\xe9dit.csv")) is None

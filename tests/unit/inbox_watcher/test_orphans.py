@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from inbox_watcher import daemon as daemon_module
-from inbox_watcher.batch import State
+from inbox_watcher.agenda import Task
+from inbox_watcher.batch import Batch, State
 from inbox_watcher.config import Site
 from inbox_watcher.daemon import serve
 from inbox_watcher.journal import Journal
 from inbox_watcher.layout import Layout
 from inbox_watcher.orphans import adopt_orphans
+from inbox_watcher.service import Watcher
 from inbox_watcher.steps import Steps
 from scoring.errors import StorageError
 from scoring.receipt import read_receipt
@@ -115,14 +116,14 @@ def test_a_daemon_whose_journal_is_removed_ends_and_the_next_goes_on(
     assert pin
     pool = PoolInProcess(lazy=True)
 
-    class Watcher(daemon_module.Watcher):
-        def _take_on(self, task: object, batches: list[object]) -> None:
-            super()._take_on(task, batches)  # type: ignore[arg-type]
-            if any(batch.state is State.RUNNING for batch in batches):  # type: ignore[attr-defined]
+    class Careless(Watcher):
+        def _take_on(self, task: Task, batches: list[Batch]) -> None:
+            super()._take_on(task, batches)
+            if any(batch.state is State.RUNNING for batch in batches):
                 lose(journal_path)
 
-    monkeypatch.setattr(daemon_module, "Watcher", Watcher)
-    monkeypatch.setattr(daemon_module.signal, "signal", lambda *_: None)
+    monkeypatch.setattr("inbox_watcher.daemon.Watcher", Careless)
+    monkeypatch.setattr("inbox_watcher.daemon.signal.signal", lambda *_: None)
     drop(NAME, rows=60)
     with pytest.raises(StorageError, match=r"journal .* was removed while the daemon ran") as told:
         serve(site, lambda: pool)

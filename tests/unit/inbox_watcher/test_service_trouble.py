@@ -183,3 +183,27 @@ def test_jobs_that_storage_stopped_go_out_again_after_a_pause(
     waits = [later - earlier for earlier, later in itertools.pairwise(submitted)]
     assert all(wait >= 0.05 * number for number, wait in enumerate(waits, start=1))
     assert caplog.text.count("not counted as an attempt") == 3
+
+
+@pytest.mark.usefixtures("pin")
+def test_trouble_is_told_with_the_file_and_to_whoever_asks(
+    run: Run, drop: Drop, layout: Layout, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Log and journal say what the storage minds, at which file and for which batch, until it is over."""
+    daemon = run()
+
+    def troubled() -> str:
+        return next((batch.trouble for batch in daemon.journal.open_batches() if batch.trouble), "")
+
+    layout.failed.rmdir()
+    layout.failed.touch()  # nothing can be set aside
+    drop("loans.csv", content=b"")
+    daemon.wait(lambda: bool(troubled()), "a word in the journal")
+    assert troubled().startswith(f"Not a directory: '{layout.failed}/loans.csv")
+    (batch,) = daemon.journal.open_batches()
+    assert any(f"{batch.id}: {batch.trouble}; tried again" in record.message for record in caplog.records)
+    layout.failed.unlink()
+    layout.failed.mkdir()
+    (done,) = daemon.wait_until_all_done(1)
+    assert (done.state, done.trouble) == (State.FAILED, "")
+    assert (layout.failed / "loans.csv").exists()

@@ -132,6 +132,23 @@ def test_a_file_that_cannot_be_scored_is_set_aside_with_the_reason(
     assert scheduler.submitted == []
 
 
+@pytest.mark.parametrize("kind", ["", ".error.txt", "rejects"])
+def test_nobody_elses_file_in_failed_is_replaced(
+    site: Site, layout: Layout, journal: Journal, scheduler: PoolInProcess, open_batch: OpenBatch, drop: Drop, kind: str
+) -> None:
+    """What a person, or a daemon whose journal is gone, left in failed/ stays; ours gets another name."""
+    content = drop(NAME, content=loans(20).replace(b",", b",x"))
+    taken = layout.failed / ("Mai crédits.rejects.csv" if kind == "rejects" else f"{NAME}{kind}")
+    taken.write_text("mine")
+    open_batch()
+    batch = go_on(site, journal, scheduler)
+    assert batch.state is State.FAILED
+    assert taken.read_text() == "mine"
+    assert (layout.failed / f"Mai crédits.{ID}.csv").read_bytes() == content
+    assert ID in (layout.failed / f"Mai crédits.{ID}.csv.error.txt").read_text()
+    assert len(list(layout.failed.iterdir())) == 3
+
+
 @pytest.mark.parametrize("name", ["x" * 251 + ".csv", "é" * 125 + ".csv", "a" * 244 + ".csv.gz"])
 def test_long_name_dropped_twice(
     site: Site,

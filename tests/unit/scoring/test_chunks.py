@@ -10,7 +10,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from scoring import chunks, ranges
+from scoring.boundaries import MAX_RECORD
 from scoring.chunks import Plan, plan_chunks
+from scoring.errors import FileRefusedError
 from scoring.source import open_source
 from tests.unit.scoring.csv_bodies import CONTRACT, HEADER, bodies, trimmed
 from tests.unit.scoring.naive_grammar import split_records
@@ -130,3 +132,17 @@ def test_file_of_several_blocks_is_planned_as_read(tmp_path: Path) -> None:
         assert chunk.first_line == 1 + content.count(b"\n", 0, chunk.start)
         before = content[len(FIRST_LINE) : chunk.start]
         assert chunk.first_row == 1 + before.count(b",8\n")
+
+
+@pytest.mark.parametrize("quoted", [b"", b'"q"'], ids=["plain", "quoted"])
+@pytest.mark.parametrize("block", [1 << 16, 4 << 20])
+def test_a_line_that_is_too_long_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int, quoted: bytes
+) -> None:
+    """The refusal tells the line's number in the file, in whatever buffers the file was read."""
+    monkeypatch.setattr(ranges, "BLOCK", block)
+    row = ROW.replace(b"CAR", b'"CAR"') if quoted else ROW
+    content = FIRST_LINE + row * 70_000 + b"x" * (MAX_RECORD + 1) + b"\n" + row * 9
+    with pytest.raises(FileRefusedError) as refused:
+        plan_content(tmp_path, content, 1 << 20)
+    assert (refused.value.code, refused.value.line) == ("line_too_long", 70_002)
