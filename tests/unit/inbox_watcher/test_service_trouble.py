@@ -197,7 +197,7 @@ def test_trouble_is_told_with_the_file_and_to_whoever_asks(
 
     layout.failed.rmdir()
     layout.failed.touch()  # nothing can be set aside
-    drop("loans.csv", content=b"")
+    drop("loans.csv", content=b"no,loans\n1,2\n")
     daemon.wait(lambda: bool(troubled()), "a word in the journal")
     assert troubled().startswith(f"Not a directory: '{layout.failed}/loans.csv")
     (batch,) = daemon.journal.open_batches()
