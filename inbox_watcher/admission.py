@@ -12,6 +12,7 @@ from inbox_watcher.batch import Batch, State
 from inbox_watcher.challengers import pin_challenger
 from inbox_watcher.claim import new_batch_id
 from inbox_watcher.config import Site
+from inbox_watcher.hints import is_network_filesystem
 from inbox_watcher.journal import Journal
 from inbox_watcher.layout import LONGEST_NAME, SIDECAR, Layout, output_stem, revision, show_name
 from inbox_watcher.packed_looks import PackedLooks
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger("loans.watch")
 
+_EMPTY_SECONDS = 5.0
+"""How long an empty file on a local filesystem must stand still before it is refused (seconds)."""
+
 _ORPHAN_SECONDS = 86_400.0
 """How long a sidecar may stand in the inbox without its file (seconds)."""
 
@@ -40,7 +44,10 @@ class Admission:
         self._layout = Layout(Path(site.root))
         self._challenger = site.scoring.challenger
         self._journal = journal
-        self._arrivals = Arrivals(site.inbox.settle_seconds, site.inbox.truncated_seconds, self._looks_cut)
+        truncated = site.inbox.truncated_seconds
+        # Other hosts keep back for half a minute what they write; there an empty file may well be a long one.
+        empty = truncated if is_network_filesystem(self._layout.inbox) else min(truncated, _EMPTY_SECONDS)
+        self._arrivals = Arrivals(site.inbox.settle_seconds, truncated, self._looks_cut, empty)
         self._contract: tuple[Pin, Contract] | None = None
         self._packed = PackedLooks(site.scoring.max_unpacked_bytes)
         self._told = _Told()

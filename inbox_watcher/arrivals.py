@@ -101,13 +101,16 @@ class Arrivals:
         settle_seconds: float,
         truncated_seconds: float = 0.0,
         looks_cut: Callable[[str], bool | None] = lambda _: False,
+        empty_seconds: float | None = None,
     ) -> None:
         """Start with an empty memory.
 
+        A file that is cut has to stand still for `truncated_seconds`; for an empty one `empty_seconds` may be less.
         `looks_cut` tells whether a file in the inbox ends too early; None: not yet, it is to be asked again.
         """
         self._settle = settle_seconds
         self._patience = max(truncated_seconds, settle_seconds)
+        self._patience_empty = self._patience if empty_seconds is None else max(empty_seconds, settle_seconds)
         self._looks_cut = looks_cut
         self._seen: dict[str, _Memory] = {}
 
@@ -133,7 +136,8 @@ class Arrivals:
             aged = (sighting.changed - sighting.modified) / 1e9
             if stood >= APART and max(stood, aged) >= self._settle:
                 memory = self._look(memory)
-                if memory.cut is False or (memory.cut and stood >= self._patience):
+                patience = self._patience if sighting.size else self._patience_empty
+                if memory.cut is False or (memory.cut and stood >= patience):
                     ready.append(sighting)
                     continue
             seen[sighting.name] = memory

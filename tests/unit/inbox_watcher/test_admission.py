@@ -135,3 +135,25 @@ def test_nobody_elses_file_in_the_outbox_is_replaced(
     drop("june.csv", rows=5)
     (batch,) = admit(0) or admit(2)
     assert batch.output == "june.rev2"
+
+
+@pytest.mark.parametrize(("network", "seconds"), [(False, 5), (True, 60)], ids=["local", "network"])
+def test_an_empty_file_is_waited_for_where_it_may_fill(
+    site: Site,
+    layout: Layout,
+    journal: Journal,
+    moment: list[float],
+    monkeypatch: pytest.MonkeyPatch,
+    network: bool,  # noqa: FBT001 (a case)
+    seconds: int,
+) -> None:
+    """Refused soon where its writer's bytes would show at once; on network storage as late as any file that is cut."""
+    monkeypatch.setattr(admission, "is_network_filesystem", lambda _: network)
+    desk = Admission(msgspec.structs.replace(site, inbox=Inbox(settle_seconds=1, truncated_seconds=60)), journal)
+    (layout.inbox / "empty.csv").touch()
+    for _ in range(2):
+        assert desk.admit((), ()) == []
+        moment[0] += seconds - 0.5
+    moment[0] -= seconds - 1
+    (batch,) = desk.admit((), ())
+    assert batch.name == b"empty.csv"
