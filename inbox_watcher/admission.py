@@ -107,7 +107,16 @@ class Admission:
         return batches
 
     def _looks_cut(self, name: str) -> bool | None:
-        """Look at the end of a file in the inbox. Without a model nothing can be said, and nothing is admitted."""
+        """Look at the end of a file in the inbox; one that cannot be read is told, and looked at again."""
+        try:
+            return self._ends_early(name)
+        except OSError as error:
+            shown = show_name(name)
+            self._told.tell(shown, f"{shown!r} in the inbox cannot be read: {error.strerror}; it waits until it can")
+            raise
+
+    def _ends_early(self, name: str) -> bool | None:
+        """Tell whether more is to come. Without a model nothing can be said, and nothing is admitted."""
         if name.lower().endswith(".gz"):
             return self._packed.is_cut(self._layout.inbox / name)
         try:

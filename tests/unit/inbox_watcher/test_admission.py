@@ -1,5 +1,6 @@
 """From files in the inbox to batches: packed files that are cut, sidecars of nobody, a file that is sent twice."""
 
+import errno
 import gzip
 import logging
 import os
@@ -157,3 +158,24 @@ def test_an_empty_file_is_waited_for_where_it_may_fill(
     moment[0] -= seconds - 1
     (batch,) = desk.admit((), ())
     assert batch.name == b"empty.csv"
+
+
+def test_a_file_that_cannot_be_read_is_told_and_waits(
+    admit: Callable[..., list[Batch]],
+    layout: Layout,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A file that its sender alone may read stays in the inbox; the log names it once, and it goes on when it can."""
+
+    def refuse(path: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    (layout.inbox / "secret.csv").write_bytes(loans(5))
+    with monkeypatch.context() as patch:
+        patch.setattr(admission, "open_plain", refuse)
+        assert [admit(2) for _ in range(3)] == [[], [], []]
+    told = "'secret.csv' in the inbox cannot be read: Permission denied; it waits until it can"
+    assert [record.message for record in caplog.records] == [told]
+    (batch,) = admit(2)
+    assert batch.name == b"secret.csv"
