@@ -11,8 +11,8 @@ import msgspec
 
 from inbox_watcher.batch import Batch, State
 from inbox_watcher.config import Site
-from inbox_watcher.layout import Layout
-from inbox_watcher.status import find_batch, seek_batch
+from inbox_watcher.layout import Layout, output_stem, revision
+from inbox_watcher.status import no_batch, seek_batch
 from scoring.batch_plan import read_batch_plan
 from scoring.content import prepare_content
 from scoring.errors import LoansError, ProofError
@@ -39,7 +39,8 @@ def find_finished(site: Site, wanted: str) -> Finished:
     """Find a published batch by its id, or the newest one by its file's name.
 
     A delivery that was answered with earlier results stands for the batch that published them. The journal is asked
-    only for that and for a name. Raises LoansError when there is no such batch or it was not published.
+    only for that and for a name, and where it was lost, the receipts in the outbox are. Raises LoansError when there
+    is no such batch or it was not published.
     """
     layout = Layout(Path(site.root))
     batch = _find_batch(site, layout, wanted)
@@ -57,7 +58,23 @@ def _find_batch(site: Site, layout: Layout, wanted: str) -> Batch:
         manifest = layout.batch(wanted).manifest
         if os.path.lexists(manifest):  # false for what is too long for a name, too
             return _read_manifest(manifest)
-    return _read_manifest(layout.batch(find_batch(site, wanted).id).manifest)
+    found = seek_batch(site, wanted)
+    batch_id = found.id if found is not None else _find_published(layout, wanted)
+    if not batch_id:
+        raise no_batch(wanted)
+    return _read_manifest(layout.batch(batch_id).manifest)
+
+
+def _find_published(layout: Layout, name: str) -> str:
+    """Give the id of the batch whose results of a file's name are the newest in the outbox; empty where none are."""
+    batch_id, number = "", 1
+    while "/" not in name:
+        try:
+            batch_id = read_receipt(layout.results(revision(output_stem(name), number)).receipt).batch
+        except OSError:  # there is none, or the name is too long for any
+            break
+        number += 1
+    return batch_id
 
 
 def _find_answer(site: Site, layout: Layout, batch: Batch) -> str:

@@ -18,6 +18,7 @@ from inbox_watcher.claim import new_batch_id
 from inbox_watcher.clusters import Clusters, Work, read_last_line, tell_setback
 from inbox_watcher.job_care import Request
 from inbox_watcher.job_watch import JobWatch
+from inbox_watcher.layout import GROUP_PREFIX
 from inbox_watcher.workplace import Workplace, attempts_used_up, describe_refusal, fail
 from scoring.atomic import write_bytes
 from scoring.chunk_list import FORMAT, ChunkList, ListedChunk
@@ -28,7 +29,6 @@ from scoring.registry import now
 
 _LOG = logging.getLogger("loans.watch")
 
-_PREFIX = "group-"
 _COUNT_SECONDS = 30.0
 """How long a count of the pool's places holds (seconds)."""
 
@@ -92,7 +92,7 @@ class Groups:
         return found
 
     def _submit_fresh(self, batches: Sequence[Batch], request: Request) -> list[Batch]:
-        group = f"{_PREFIX}{new_batch_id()}"
+        group = f"{GROUP_PREFIX}{new_batch_id()}"
         try:
             marked = self._prepare(group, batches)
         except Exception:  # swallows nothing: whatever it is goes on after the clearing
@@ -175,7 +175,7 @@ class Groups:
         """Name the groups that left an event log though none of the open `batches` needs them any more."""
         # A daemon that was killed when a job had ended left batches that go on, and name a group that does not.
         known = {batch.group for batch in batches if batch.state is State.RUNNING or batch.is_undecided}
-        logs = self._place.state.events.glob(f"{_PREFIX}*.log")
+        logs = self._place.state.events.glob(f"{GROUP_PREFIX}*.log")
         return sorted({path.stem for path in logs} - known)
 
     def clear_away(self, groups: Iterable[str] = ()) -> bool:

@@ -12,6 +12,9 @@ SUFFIXES = (".csv", ".csv.gz")
 SIDECAR = ".done"
 """NAME.done says that NAME is complete, and may hold its sha256."""
 
+GROUP_PREFIX = "group-"
+"""How the id of a group of small files begins; a batch's begins with a digit."""
+
 _LONGEST_KIND = ".rejects.csv"
 
 LONGEST_NAME = 255

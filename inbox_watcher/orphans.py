@@ -5,12 +5,13 @@ A batch's folder on the shared storage holds what is needed to go on: file, name
 
 import logging
 import os
+import shutil
 
 import msgspec
 
 from inbox_watcher.batch import Batch, State
 from inbox_watcher.journal import Journal
-from inbox_watcher.layout import BatchLayout, Layout
+from inbox_watcher.layout import GROUP_PREFIX, BatchLayout, Layout
 from scoring.atomic import stands
 from scoring.batch_plan import read_batch_plan
 from scoring.errors import ProofError
@@ -29,6 +30,9 @@ def adopt_orphans(layout: Layout, journal: Journal) -> list[Batch]:
     adopted = []
     for name in names:
         folder = layout.batch(name)
+        if name.startswith(GROUP_PREFIX) and not known:
+            # Nobody knows its job any more: what is unfinished of its files is submitted anew.
+            shutil.rmtree(folder.root, ignore_errors=True)
         if not stands(folder.input):
             continue  # finished, or a group of small files
         batch = _find_state(folder)

@@ -38,5 +38,10 @@ def find_batch(site: Site, wanted: str) -> Batch:
     """Find a batch as `seek_batch`. Raises LoansError when there is none."""
     found = seek_batch(site, wanted)
     if found is None:
-        raise LoansError(f"There is no batch {wanted!r}.", "`loans status` lists the batches.")
+        raise no_batch(wanted)
     return found
+
+
+def no_batch(wanted: str) -> LoansError:
+    """Make the words for a batch that is not there."""
+    return LoansError(f"There is no batch {wanted!r}.", "`loans status` lists the batches.")

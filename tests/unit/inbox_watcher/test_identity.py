@@ -6,6 +6,7 @@ import threading
 from contextlib import nullcontext
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from inbox_watcher.audit import find_finished
@@ -78,6 +79,12 @@ def test_the_same_delivery_is_not_scored_again(
     for wanted in (SECOND, NAME, ID):
         finished = find_finished(site, wanted)
         assert (finished.batch.id, finished.receipt.batch, finished.receipt_problem) == (ID, ID, "")
+    # Where the journal was lost, the outbox tells; a name that is in neither is told.
+    lost = msgspec.structs.replace(site, state=site.state + " that nobody has")
+    assert find_finished(lost, NAME).batch.id == ID
+    for nobodys in ("other.csv", "x/../" + NAME, "x" * 300 + ".csv"):
+        with pytest.raises(LoansError, match="There is no batch"):
+            find_finished(lost, nobodys)
 
 
 @pytest.mark.parametrize("change", ["other bytes", "another name", "results removed"])

@@ -86,6 +86,14 @@ def test_what_the_journal_knows_is_left_to_it(
     drop("second.csv", rows=20)
     open_batch("second.csv", "20261122-150802-aaaaaa")
     assert adopt_orphans(layout, journal) == []
+    assert layout.group("group-x").logs.is_dir()
+
+
+def test_groups_that_nobody_knows_are_cleared_away(layout: Layout, journal: Journal) -> None:
+    """Where the journal is a new one, the folders of earlier groups are of no use to anybody."""
+    layout.group("group-x").logs.mkdir(parents=True)
+    assert adopt_orphans(layout, journal) == []
+    assert list(layout.batches.iterdir()) == []
 
 
 @pytest.mark.parametrize("manifest", [None, b"", b"{}", b'{"id": "\xff"}'], ids=["none", "empty", "other", "no text"])
