@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from cli.output import DEFAULT_SITE, JsonOption, SiteOption, console, print_json, say
+from cli.threads import ThreadsOption, take_threads
 
 BatchArgument = Annotated[str, typer.Argument(help="A batch id, or the name of a dropped file.")]
 
@@ -48,16 +49,12 @@ def verify(batch: BatchArgument, site: SiteOption = DEFAULT_SITE, json: JsonOpti
 
 def replay(
     batch: BatchArgument,
-    threads: Annotated[int | None, typer.Option(help="Threads (default: one per core).", min=1)] = None,
+    threads: ThreadsOption = None,
     site: SiteOption = DEFAULT_SITE,
     json: JsonOption = False,
 ) -> None:
     """Score an archived batch again with its pinned model. Exit code 1 when anything differs."""
-    import os
-
-    count = threads or len(os.sched_getaffinity(0))
-    # polars reads this once, when it is imported.
-    os.environ["POLARS_MAX_THREADS"] = str(count)
+    count = take_threads(threads)
     from cli.sites import shared_tree
     from inbox_watcher.audit import find_finished, find_writing, planned_content
     from inbox_watcher.config import load_site

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from cli.output import DEFAULT_SITE, JsonOption, SiteOption, print_json, say
+from cli.threads import ThreadsOption, take_threads
 
 
 def register(app: typer.Typer) -> None:
@@ -24,16 +25,12 @@ def score(
     challenger: Annotated[
         str | None, typer.Option(help="Compare with this version on every row.", metavar="VERSION")
     ] = None,
-    threads: Annotated[int | None, typer.Option(help="Threads (default: one per core).", min=1)] = None,
+    threads: ThreadsOption = None,
     site: SiteOption = DEFAULT_SITE,
     json: JsonOption = False,
 ) -> None:
     """Score one file here, through the very code that a chunk job runs."""
-    import os
-
-    count = threads or len(os.sched_getaffinity(0))
-    # polars reads this once, when it is imported.
-    os.environ["POLARS_MAX_THREADS"] = str(count)
+    count = take_threads(threads)
     from cli.sites import shared_tree
     from inbox_watcher.config import load_site
     from scoring.challenger import Challenger
