@@ -6,7 +6,8 @@ import msgspec
 
 from scoring.challenger import Challenger
 from scoring.chunks import Chunk, Plan
-from scoring.errors import LoansError, ProofError
+from scoring.errors import LoansError
+from scoring.json_document import read_document
 from scoring.registry import Pin
 
 FORMAT = 1
@@ -49,10 +50,4 @@ class BatchPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def read_batch_plan(path: Path) -> BatchPlan:
     """Read a batch's plan. Raises ProofError when it does not read, OSError as the storage does."""
-    try:
-        plan = msgspec.json.decode(path.read_bytes(), type=BatchPlan)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ProofError(f"The plan {path} does not read: {error}.") from error
-    if plan.format != FORMAT:
-        raise ProofError(f"The plan {path} has format {plan.format}; this version reads {FORMAT}.")
-    return plan
+    return read_document(path, BatchPlan, "plan", FORMAT)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import msgspec
 
-from scoring.errors import ProofError
+from scoring.json_document import read_document
 
 FORMAT = 1
 
@@ -31,10 +31,4 @@ class ChunkList(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def read_chunk_list(path: Path) -> ChunkList:
     """Read a list of chunks. Raises ProofError when it does not read, OSError as the storage does."""
-    try:
-        listed = msgspec.json.decode(path.read_bytes(), type=ChunkList)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ProofError(f"The list of chunks {path} does not read: {error}.") from error
-    if listed.format != FORMAT:
-        raise ProofError(f"The list of chunks {path} has format {listed.format}; this version reads {FORMAT}.")
-    return listed
+    return read_document(path, ChunkList, "list of chunks", FORMAT)

@@ -7,7 +7,7 @@ import msgspec
 from blake3 import blake3
 
 from scoring.challenger import Tally
-from scoring.errors import ProofError
+from scoring.json_document import read_document
 from scoring.policy import COLUMNS
 from scoring.registry import Manifest, Pin
 
@@ -123,11 +123,6 @@ def prediction_columns(manifest: Manifest, echoed: Sequence[str] = ()) -> list[s
 def read_outcome(path: Path) -> Outcome | None:
     """Read a part's outcome; None while there is none. Raises ProofError when it does not read."""
     try:
-        outcome = msgspec.json.decode(path.read_bytes(), type=Outcome)
+        return read_document(path, Outcome, "outcome", FORMAT)
     except FileNotFoundError:
         return None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ProofError(f"The outcome {path} does not read: {error}.") from error
-    if outcome.format != FORMAT:
-        raise ProofError(f"The outcome {path} has format {outcome.format}; this version reads {FORMAT}.")
-    return outcome

@@ -10,7 +10,7 @@ import msgspec
 from scoring.atomic import write_bytes, written_atomically
 from scoring.batch_plan import BatchPlan
 from scoring.challenger_report import ChallengerReport, report_challenger
-from scoring.errors import ProofError
+from scoring.json_document import read_document
 from scoring.merge import gather_outcomes, join_files
 from scoring.part import Outcome, Sealed, name_part, prediction_columns
 from scoring.policy import DECISIONS
@@ -214,10 +214,4 @@ def _add_up(counts: Iterable[dict[str, int]], names: Sequence[str]) -> dict[str,
 
 def read_receipt(path: Path) -> Receipt:
     """Read a receipt. Raises OSError as the storage does, ProofError when it does not read."""
-    try:
-        receipt = msgspec.json.decode(path.read_bytes(), type=Receipt)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ProofError(f"The receipt {path} does not read: {error}.") from error
-    if receipt.format != FORMAT:
-        raise ProofError(f"The receipt {path} has format {receipt.format}; this version reads {FORMAT}.")
-    return receipt
+    return read_document(path, Receipt, "receipt", FORMAT)
