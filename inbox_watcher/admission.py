@@ -20,8 +20,8 @@ from scoring.atomic import stands
 from scoring.challenger import Challenger
 from scoring.errors import ModelError, StorageError
 from scoring.plain_file import open_plain
-from scoring.production import read_promotion
-from scoring.registry import Pin, now, read_manifest
+from scoring.production import name_missing, read_promotion
+from scoring.registry import VERSIONS, Pin, now, read_manifest
 from scoring.tail import is_cut
 
 if TYPE_CHECKING:
@@ -89,6 +89,9 @@ class Admission:
             return []
         if promotion is None:
             self._told.tell("model", f"{len(ready)} file(s) wait: no model is in production; `loans retrain` makes one")
+            return []
+        if not (self._layout.models / VERSIONS / promotion.pin.version).is_dir():
+            self._told.tell("model", f"{len(ready)} file(s) wait: {name_missing(promotion.pin)}")
             return []
         self._told.settle("model")
         challenger = pin_challenger(self._layout.models, self._challenger, promotion.pin)

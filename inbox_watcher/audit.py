@@ -11,7 +11,7 @@ import msgspec
 
 from inbox_watcher.batch import Batch, State
 from inbox_watcher.config import Site
-from inbox_watcher.layout import Layout, output_stem, revision
+from inbox_watcher.layout import Layout, output_stem, revision, show_name
 from inbox_watcher.status import no_batch, seek_batch
 from scoring.batch_plan import read_batch_plan
 from scoring.content import prepare_content
@@ -109,8 +109,13 @@ def planned_content(finished: Finished, site: Site) -> Iterator[Path]:
     if not finished.input.exists():
         raise LoansError(f"The archived input {finished.input} is missing.", "Restore it from a backup.")
     with tempfile.TemporaryDirectory(prefix="loans-audit-") as folder:
+        dropped = finished.input
+        if show_name(dropped.name) != dropped.name:
+            # A plan is text; a name that is none stays out of it.
+            dropped = Path(folder) / "input"
+            dropped.symlink_to(finished.input)
         yield prepare_content(
-            finished.input,
+            dropped,
             finished.input.name,
             Path(folder),
             Layout(Path(site.root)).outbox,

@@ -20,7 +20,8 @@ from inbox_watcher.facts import Facts, Sentence
 from inbox_watcher.layout import Layout, StateLayout
 from scoring.errors import LoansError
 from scoring.part import name_part
-from scoring.production import read_promotion
+from scoring.production import name_missing, read_promotion
+from scoring.registry import VERSIONS
 
 PATIENCE = 5.0
 """How long one look at pool or storage may take (seconds)."""
@@ -113,7 +114,11 @@ def _why_left_alone(inbox: Path, name: str) -> str | None:
 
 def _why_no_model(models: Path) -> str:
     try:
-        return "" if read_promotion(models) else "no model is in production"
+        promotion = read_promotion(models)
+        if promotion is None:
+            return "no model is in production"
+        there = (models / VERSIONS / promotion.pin.version).is_dir()
+        return "" if there else name_missing(promotion.pin)
     except LoansError as error:
         return str(error)
 

@@ -53,7 +53,7 @@ def attempts_used_up(batch: Batch, words: str) -> FileRefusedError:
     """Make the refusal of a file whose chunk failed in every attempt; `words` say how in the last one."""
     return FileRefusedError(
         "attempts_used_up",
-        f"The file could not be scored in {batch.tries} attempts: {words}.",
+        f"The file could not be scored in {batch.tries} attempts: {words.rstrip('.')}.",
         "When the cause is mended, drop the file again.",
     )
 

@@ -118,6 +118,11 @@ def read_promotion(models: Path) -> Promotion | None:
     return promotion
 
 
+def name_missing(pin: Pin) -> str:
+    """Say that the version in production is not in the registry."""
+    return f"version {pin.version}, which is in production, is not there"
+
+
 def read_log(models: Path) -> LogLines:
     """Read who put what into production, when and why, oldest first, and what is wrong with the log.
 

@@ -18,6 +18,7 @@ from inbox_watcher.config import Inbox, Site
 from inbox_watcher.journal import Journal
 from inbox_watcher.layout import Layout
 from inbox_watcher.steps import Steps
+from scoring.registry import Pin
 from tests.unit.inbox_watcher.conftest import loans
 from tests.unit.inbox_watcher.pool_in_process import PoolInProcess
 from tests.unit.inbox_watcher.waiting import wait_for
@@ -179,3 +180,18 @@ def test_a_file_that_cannot_be_read_is_told_and_waits(
     assert [record.message for record in caplog.records] == [told]
     (batch,) = admit(2)
     assert batch.name == b"secret.csv"
+
+
+def test_a_version_in_production_that_is_gone_is_waited_for(
+    admit: Callable[..., list[Batch]], drop: Drop, layout: Layout, pin: Pin, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Files are not failed for it: they wait in the inbox until its folder is back, or another is promoted."""
+    home = layout.models / "versions" / pin.version
+    home.rename(home.with_name("elsewhere"))
+    drop("june.csv", rows=5)
+    assert [admit(2), admit(2)] == [[], []]
+    told = f"1 file(s) wait: version {pin.version}, which is in production, is not there"
+    assert [record.message for record in caplog.records] == [told]
+    assert (layout.inbox / "june.csv").exists()
+    home.with_name("elsewhere").rename(home)
+    assert [batch.name for batch in admit(2)] == [b"june.csv"]

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from inbox_watcher.audit import find_finished
+from inbox_watcher.audit import find_finished, planned_content
 from inbox_watcher.batch import Batch, State
 from inbox_watcher.claim import claim_sidecar
 from inbox_watcher.config import Site
@@ -19,6 +19,8 @@ from inbox_watcher.layout import BatchLayout, Layout
 from inbox_watcher.steps import Steps
 from scoring.errors import FileRefusedError, LoansError, StorageError
 from scoring.receipt import read_receipt
+from scoring.replay import replay_result
+from scoring.verify import verify_result
 from tests.unit.inbox_watcher.batch_steps import ID, NAME, Drop, OpenBatch, go_on
 from tests.unit.inbox_watcher.pool_in_process import PoolInProcess
 
@@ -295,3 +297,25 @@ def test_trouble_while_hashing_is_not_remembered(tmp_path: Path, monkeypatch: py
     path.symlink_to("/dev/null")
     with pytest.raises(FileRefusedError):
         digests.start("a", path)
+
+
+@pytest.mark.parametrize("name", [b"Kr\xe9dit.csv", b"new\nline.csv", b"$(Process).csv"])
+def test_an_archived_file_of_any_name_can_be_proved_and_scored_again(
+    site: Site,
+    layout: Layout,
+    journal: Journal,
+    scheduler: PoolInProcess,
+    open_batch: OpenBatch,
+    drop: Drop,
+    name: bytes,
+) -> None:
+    """What an auditor asks works for each file that was scored, whatever bytes it is called."""
+    drop(name, rows=30)
+    open_batch(os.fsdecode(name))
+    assert go_on(site, journal, scheduler).state is State.DONE
+    finished = find_finished(site, ID)
+    with planned_content(finished, site) as content:
+        checks = verify_result(content, finished.receipt, finished.results, layout.models)
+        again = replay_result(content, finished.receipt, finished.results, layout.models, threads=1)
+    assert not [check for check in checks if check.problem]
+    assert again.identical
