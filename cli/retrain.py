@@ -45,7 +45,9 @@ def retrain(
     history: Annotated[
         list[Path] | None,
         typer.Option(
-            "--history", help="A labelled CSV; may be given again (default: every CSV in ROOT/history).", metavar="FILE"
+            "--history",
+            help="A labelled CSV or .csv.gz; may be given again (default: every one in ROOT/history).",
+            metavar="FILE",
         ),
     ] = None,
     promote: Annotated[
@@ -176,7 +178,7 @@ def make_order(site: "Site", history: list[Path] | None, mode: "PromoteMode") ->
     from training.run.run_plan import RetrainOrder
 
     layout, wanted = Layout(Path(site.root)), site.training
-    named = history or [Path(path) for path in wanted.history] or sorted(layout.history.glob("*.csv"))
+    named = history or [Path(path) for path in wanted.history] or find_history(layout.history)
     files = tuple(path.expanduser().resolve() for path in named)
     if not files:
         raise LoansError(
@@ -203,6 +205,16 @@ def make_order(site: "Site", history: list[Path] | None, mode: "PromoteMode") ->
         cost_of_bad=wanted.cost_of_bad,
         cost_of_lost_good=wanted.cost_of_lost_good,
         policy=_policy(site),
+        max_unpacked_bytes=site.scoring.max_unpacked_bytes,
+    )
+
+
+def find_history(folder: Path) -> list[Path]:
+    """Find every CSV of a folder, packed ones too, by name; what is hidden is none. Raises OSError as the storage."""
+    from inbox_watcher.layout import SUFFIXES
+
+    return sorted(
+        path for path in folder.glob("*") if path.name.lower().endswith(SUFFIXES) and not path.name.startswith(".")
     )
 
 
