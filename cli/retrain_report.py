@@ -60,6 +60,8 @@ def print_result(result: "RetrainResult") -> None:
         )
     state = "in production" if result.promoted else "not promoted"
     out.print(f"{result.version}: published, {state}: {result.why}", markup=False)
+    if not result.promoted:
+        out.print(f"`loans models promote {result.version}` puts it into production all the same.", markup=False)
 
 
 def _candidates(result: "RetrainResult") -> "Table":
