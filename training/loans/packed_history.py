@@ -1,5 +1,6 @@
 """Packed history files: unpacked once, when a run is planned; its nodes read byte ranges of them as of others."""
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -45,5 +46,8 @@ def unpack_history(files: Sequence[Path], folder: Path, max_bytes: int = MAX_UNP
         target = home / path.with_suffix("").name
         with naming_file(path):
             unpack_gzip(path, target, max_bytes)
+        # How recent the loans can be is told by when the packed file was written.
+        written = path.stat().st_mtime_ns
+        os.utime(target, ns=(written, written))
         read.append(target)
     return tuple(read)

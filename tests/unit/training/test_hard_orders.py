@@ -1,6 +1,7 @@
 """What a user may ask of a retrain and cannot have: refused before it begins, in words that name what to mend."""
 
 import gzip
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -98,15 +99,17 @@ def test_a_refused_history_file_is_named(tmp_path: Path, order: RetrainOrder) ->
 
 
 def test_a_packed_history_is_read_as_what_it_holds(tmp_path: Path, order: RetrainOrder, history: Path) -> None:
-    """A .csv.gz gives the very shards of the file that was packed, and a version remembers what it held."""
+    """A .csv.gz gives the very shards of the file that was packed, and a version remembers what and when."""
     packed = tmp_path / "loans.csv.GZ"
     packed.write_bytes(gzip.compress(history.read_bytes()))
+    os.utime(packed, (10**9, 10**9))
     plain, unpacked = (plan_run(replace(order, history=(path,)), ()) for path in (history, packed))
     assert unpacked.shards == plain.shards
     assert Path(unpacked.history[0]).is_relative_to(unpacked.folder)
     assert Path(unpacked.history[0]).read_bytes() == history.read_bytes()
     (told,), (known,) = describe_history(unpacked), describe_history(plain)
     assert (told.name, told.sha256, told.rows) == ("loans.csv", known.sha256, known.rows)
+    assert told.modified == "2001-09-09T01:46:40Z"
     assert read_history((packed,), order.contract).loans.height == read_history((history,), order.contract).loans.height
 
 
