@@ -25,14 +25,18 @@ def list_models(site: SiteOption = DEFAULT_SITE, json: JsonOption = False) -> No
 
     from cli.model_tables import format_figure
     from scoring.errors import ModelError
-    from scoring.production import read_log, read_promotion
+    from scoring.production import PRODUCTION, read_log, read_promotion
     from scoring.registry import list_versions, read_manifest
 
     models = _registry(site)
-    promotion = read_promotion(models)
-    current = promotion.pin.version if promotion else None
+    current, manifests, broken = None, [], {}
+    try:
+        promotion = read_promotion(models)
+        current = promotion.pin.version if promotion else None
+    except ModelError as error:
+        # The versions are there all the same, and one of them has to be promoted.
+        broken[PRODUCTION] = error.explain()
     former = {entry.to.version for entry in read_log(models).entries}
-    manifests, broken = [], {}
     for version in list_versions(models):
         try:
             manifests.append(read_manifest(models, version)[0])
@@ -63,19 +67,28 @@ def list_models(site: SiteOption = DEFAULT_SITE, json: JsonOption = False) -> No
 
 @app.command()
 def show(version: VersionArgument, site: SiteOption = DEFAULT_SITE, json: JsonOption = False) -> None:
-    """Show a version: its candidates' figures, policy, parameters, data, packages and files."""
-    from cli.model_tables import version_tables
-    from scoring.registry import read_manifest
+    """Show a version: its candidates' figures, policy, parameters, data, packages and files.
 
-    manifest, pin = read_manifest(_registry(site), version)
+    Exit code 1 when it is damaged.
+    """
+    from cli.model_tables import version_tables
+    from scoring.registry import find_damage, read_manifest
+
+    models = _registry(site)
+    manifest, pin = read_manifest(models, version)
+    damage = find_damage(models, manifest)
     if json:
-        print_json({"manifest": manifest, "manifest_sha256": pin.manifest_sha256})
-        return
+        print_json({"manifest": manifest, "manifest_sha256": pin.manifest_sha256, "damage": damage})
+        raise typer.Exit(1 if damage else 0)
+    if damage:
+        say(f"Version {version} is damaged, and neither promoted nor scored with: {'; '.join(damage)}.")
     out = console()
     out.print(f"{manifest.version}: {manifest.candidate}, published {manifest.created}", markup=False)
     for table in version_tables(manifest):
         out.print(table)
     out.print(f"manifest SHA-256 {pin.manifest_sha256}", markup=False)
+    if damage:
+        raise typer.Exit(1)
 
 
 @app.command()
