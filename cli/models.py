@@ -13,6 +13,12 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="The model registry.", no_args_is_help=True)
 
+_NARROW = 80
+"""Characters that tables take at least: with fewer, figures would be cut."""
+
+_ROOMY = 116
+"""Characters from which the list has all its columns."""
+
 VersionArgument = Annotated[str, typer.Argument(help="A model version, as `loans models list` shows it.")]
 WhyOption = Annotated[str, typer.Option(help="The reason, for whoever asks later.")]
 
@@ -45,20 +51,22 @@ def list_models(site: SiteOption = DEFAULT_SITE, json: JsonOption = False) -> No
     if json:
         print_json({"production": current, "versions": manifests, "broken": broken})
         raise typer.Exit(1 if broken else 0)
-    columns = ("candidate", "published", "AUC", "F1", "ECE", "rows/s", "state")
-    table = Table(Column("version", no_wrap=True), *columns, box=SIMPLE)
+    out = console(_NARROW)
+    # Where there is no room, what the version's name tells already goes first.
+    told = ("candidate", "published") if out.width >= _ROOMY else ()
+    columns = (Column(name, no_wrap=True) for name in ("version", *told, "AUC", "F1", "ECE", "rows/s", "state"))
+    table = Table(*columns, box=SIMPLE, show_edge=False, pad_edge=False, collapse_padding=True)
     for manifest in manifests:
         figures = manifest.metrics.get(manifest.candidate, {})
         shown = [format_figure(name, figures.get(name)) for name in ("auc", "f1", "ece", "rows_per_second")]
         state = "challenger" if manifest.version not in former else "champion once"
         table.add_row(
             manifest.version,
-            manifest.candidate,
-            manifest.created,
+            *((manifest.candidate, manifest.created) if told else ()),
             *shown,
             "champion" if manifest.version == current else state,
         )
-    console().print(table)
+    out.print(table)
     for problem in broken.values():
         say(problem)
     if broken:
@@ -82,7 +90,7 @@ def show(version: VersionArgument, site: SiteOption = DEFAULT_SITE, json: JsonOp
         raise typer.Exit(1 if damage else 0)
     if damage:
         say(f"Version {version} is damaged, and neither promoted nor scored with: {'; '.join(damage)}.")
-    out = console()
+    out = console(_NARROW)
     out.print(f"{manifest.version}: {manifest.candidate}, published {manifest.created}", markup=False)
     for table in version_tables(manifest):
         out.print(table)

@@ -87,6 +87,10 @@ def retrain(
         if json:
             print_json(facts(finish(run, scheduler)))
             return
+        if run.attempt is None:
+            # There is nothing to watch.
+            print_result(finish(run, scheduler))
+            return
         with RetrainBoard(run.request) as board:
             result = finish(run, scheduler, board.show)
         print_result(result)
