@@ -1,7 +1,11 @@
 """`loans models` where something in the registry is damaged: told and refused, and whatever is sound goes on."""
 
+import errno
+import os
 import shutil
 from pathlib import Path
+
+import pytest
 
 from inbox_watcher.layout import Layout
 from scoring.production import PRODUCTION, promote
@@ -30,6 +34,19 @@ def test_a_pointer_that_does_not_read_hides_no_version(loans: Loans, root: Path,
     assert list(told.json["broken"]) == [PRODUCTION]
     assert loans("models", "promote", pin.version).code == 0
     assert loans("models", "list").code == 0
+
+
+def test_a_full_disk_is_told_in_words(loans: Loans, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the storage refuses without a name is a sentence with a way out, not a number."""
+
+    def refuse(_path: Path) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    assert root.exists()
+    monkeypatch.setattr("inbox_watcher.config.load_site", refuse)
+    ran = loans("models", "list")
+    assert (ran.code, ran.reason) == (1, "The storage refused a file: No space left on device.")
+    assert "not full" in ran.err
 
 
 def test_a_damaged_version_is_shown_as_such(loans: Loans, root: Path, pin: Pin) -> None:
