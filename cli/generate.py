@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cli.output import JsonOption, print_json
+from cli.output import JsonOption, print_json, say
 
 
 def register(app: typer.Typer) -> None:
@@ -25,6 +25,7 @@ def generate(
 ) -> None:
     """Write synthetic loans of the reference schema, streamed, any number of them."""
     from scoring.atomic import written_atomically
+    from scoring.errors import LoansError
     from training.loans.generate import generate_loans
 
     if str(output) == "-":
@@ -32,7 +33,12 @@ def generate(
             raise typer.BadParameter("stdout takes either the loans or a JSON document", param_hint="--json")
         generate_loans(rows, seed, labelled=labelled, sink=sys.stdout.buffer)
         return
+    folder = output.absolute().parent
+    if not folder.is_dir():
+        raise LoansError(f"There is no folder {folder}.", "Make it, or name another -o.")
     with written_atomically(output) as file:
         generate_loans(rows, seed, labelled=labelled, sink=file)
     if json:
         print_json({"file": str(output.absolute()), "rows": rows, "seed": seed, "labelled": labelled})
+    else:
+        say(f"{rows:,} {'labelled ' if labelled else ''}loans are in {output}.")

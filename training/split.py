@@ -41,7 +41,7 @@ def split_positions(
         if found < FEWEST:
             raise LoansError(
                 f"The history has {found} loans {meaning}; at least {FEWEST} are needed to learn from.",
-                "Add labelled loans to the history folder, or check `positive` of the target in the contract.",
+                "Add labelled loans to the history, or check `categories` and `positive` of the contract's target.",
             )
         if not 0 < np.count_nonzero(outcome & held) < found:
             raise LoansError(

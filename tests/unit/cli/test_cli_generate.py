@@ -34,7 +34,7 @@ def test_a_file_that_cannot_be_written_is_told(loans: Loans) -> None:
     """A folder that is not there ends in a sentence, and leaves nothing."""
     ran = loans("generate", 5, "-o", "nowhere/loans.csv")
     assert ran.code == 1
-    assert "No such file or directory" in ran.reason
+    assert ran.reason == f"There is no folder {Path.cwd() / 'nowhere'}."
 
 
 def test_no_rows_are_a_header(loans: Loans) -> None:
