@@ -2,13 +2,12 @@
 
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.interruption import InterruptedBySignalError, Interruption, noted_signals
 from cli.output import DEFAULT_SITE, JsonOption, SiteOption, print_json, say
 from cli.retrain_board import RetrainBoard
 
@@ -66,7 +65,6 @@ def retrain(
     if resume and (history or promote):
         raise typer.BadParameter("what a run learns from was settled when it began", param_hint="--resume")
     mode = _modes(promote or "auto")
-    from cli.retrain_report import facts, print_result
     from cli.sites import connect_pool
     from inbox_watcher.config import load_site
 
@@ -81,19 +79,27 @@ def retrain(
         scheduler = connect_pool(loaded)
         run = start(order, scheduler)
     _announce(run)
-    with _settled(run, scheduler):
-        from training.run.retrain import finish
+    try:
+        with noted_signals() as interruption:
+            _follow(run, scheduler, interruption, json=json)
+    except InterruptedBySignalError as signalled:
+        _settle(run, scheduler, signalled.number)
 
-        if json:
-            print_json(facts(finish(run, scheduler)))
-            return
-        if run.attempt is None:
-            # There is nothing to watch.
-            print_result(finish(run, scheduler))
-            return
-        with RetrainBoard(run.request) as board:
-            result = finish(run, scheduler, board.show)
-        print_result(result)
+
+def _follow(run: "Run", scheduler: "Scheduler", interruption: Interruption, *, json: bool) -> None:
+    from cli.retrain_report import facts, print_result
+    from training.run.retrain import finish
+
+    if json:
+        print_json(facts(finish(run, scheduler, pause=interruption.pause)))
+        return
+    if run.attempt is None:
+        # There is nothing to watch.
+        print_result(finish(run, scheduler))
+        return
+    with RetrainBoard(run.request) as board:
+        result = finish(run, scheduler, board.show, interruption.pause)
+    print_result(result)
 
 
 def _resume(site: "Site", run_id: str | None, scheduler: "Scheduler") -> "Run":
@@ -122,29 +128,12 @@ def _announce(run: "Run") -> None:
         )
 
 
-@contextmanager
-def _settled(run: "Run", scheduler: "Scheduler") -> Iterator[None]:
+def _settle(run: "Run", scheduler: "Scheduler", number: int) -> None:
     """Settle what becomes of the run when the command is interrupted: a person is asked, else it is stopped."""
-    before = signal.signal(signal.SIGTERM, _terminate)
-    try:
-        yield
-    except KeyboardInterrupt:
-        if sys.stdin.isatty() and sys.stderr.isatty() and _wants_to_leave():
-            say(f"It goes on without you. `loans retrain --resume {run.request.run_id}` comes back to it.")
-            raise typer.Exit(0) from None
-        _stop(run, scheduler)
-    except _TerminatedError:
-        _stop(run, scheduler)
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-class _TerminatedError(BaseException):
-    """SIGTERM came."""
-
-
-def _terminate(*_: object) -> None:
-    raise _TerminatedError
+    if number == signal.SIGINT and sys.stdin.isatty() and sys.stderr.isatty() and _wants_to_leave():
+        say(f"It goes on without you. `loans retrain --resume {run.request.run_id}` comes back to it.")
+        return
+    _stop(run, scheduler)
 
 
 def _wants_to_leave() -> bool:
@@ -165,8 +154,8 @@ def _stop(run: "Run", scheduler: "Scheduler") -> None:
     from training.run.retrain import stop
 
     # A second signal while HTCondor is told would leave the run in the queue.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    stop(run, scheduler)
+    with noted_signals():
+        stop(run, scheduler)
     raise LoansError(
         f"Training run {run.request.run_id} was stopped.",
         f"`loans retrain --resume {run.request.run_id}` goes on with it; what is finished is not done again.",
