@@ -1,7 +1,7 @@
 """Ctrl-C and SIGTERM for a command that speaks to HTCondor: noted as they come, acted on between two looks.
 
-Python raises KeyboardInterrupt wherever it happens to be. Inside HTCondor's bindings, which are C++ and build Python
-objects as they go, that was seen to end the process with a segmentation fault.
+Python raises KeyboardInterrupt wherever it happens to be. Inside HTCondor's bindings (25.14.1, `Collector.query`),
+which are C++ and build Python objects as they go, that was seen to end the process with a segmentation fault.
 """
 
 import signal

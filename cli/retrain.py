@@ -67,20 +67,16 @@ def retrain(
     mode = _modes(promote or "auto")
     from cli.sites import connect_pool
     from inbox_watcher.config import load_site
+    from training.run.retrain import start
 
     loaded = load_site(site)
-    if resume:
-        scheduler = connect_pool(loaded)
-        run = _resume(loaded, run_id, scheduler)
-    else:
-        from training.run.retrain import start
-
-        order = make_order(loaded, history, mode)
-        scheduler = connect_pool(loaded)
-        run = start(order, scheduler)
-    _announce(run)
+    order = None if resume else make_order(loaded, history, mode)
     try:
+        # From the first word with HTCondor on; a run that was submitted is then always asked about.
         with noted_signals() as interruption:
+            scheduler = connect_pool(loaded)
+            run = start(order, scheduler) if order else _resume(loaded, run_id, scheduler)
+            _announce(run)
             _follow(run, scheduler, interruption, json=json)
     except InterruptedBySignalError as signalled:
         _settle(run, scheduler, signalled.number)
