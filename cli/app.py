@@ -86,6 +86,12 @@ def _in_words(error: Exception) -> str | None:
     if isinstance(error, PoolError):
         return str(error)
     if isinstance(error, OSError):
-        told = error.strerror or str(error)
-        return f"{told}: {error.filename}" if error.filename else told
+        if error.filename:
+            return f"{error.strerror or error}: {error.filename}"
+        if error.errno is None:
+            return str(error)
+        return (
+            f"The storage refused a file: {error.strerror}.\n"
+            "Check that the shared storage and this machine's disks are mounted, writable and not full."
+        )
     return None

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cli.output import JsonOption, print_json
+from cli.output import JsonOption, print_json, say
 
 
 def register(app: typer.Typer) -> None:
@@ -38,3 +38,5 @@ def generate(
         generate_loans(rows, seed, labelled=labelled, sink=file)
     if json:
         print_json({"file": str(output.absolute()), "rows": rows, "seed": seed, "labelled": labelled})
+    else:
+        say(f"{rows:,} {'labelled ' if labelled else ''}loans are in {output}.")

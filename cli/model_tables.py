@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator, Mapping
 
+from rich.box import SIMPLE
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from scoring.registry import Manifest
 
@@ -20,8 +21,12 @@ def format_figure(name: str, value: float | None) -> str:
 
 def version_tables(manifest: Manifest) -> Iterator[Table]:
     """Give the tables of a version, in the order in which people ask."""
-    yield from _candidates("On held-out loans", manifest.metrics, manifest.candidate)
-    yield from _candidates("On loans that it was not fitted on, to choose by", manifest.validation, manifest.candidate)
+    for title, figures in (
+        ("On held-out loans", manifest.metrics),
+        ("On loans that it was not fitted on, to choose by", manifest.validation),
+    ):
+        if figures:
+            yield figures_table(title, figures, manifest.candidate)
     if manifest.policy:
         policy = manifest.policy
         bands = ", ".join(f"{band.name} from {band.from_score}" for band in policy.bands)
@@ -36,7 +41,7 @@ def version_tables(manifest: Manifest) -> Iterator[Table]:
     yield _facts("Parameters", manifest.parameters)
     yield _facts("Training", manifest.training)
     if manifest.history:
-        table = Table("History", "rows", "bytes", "last written", "SHA-256")
+        table = Table("History", "rows", "bytes", "last written", Column("SHA-256", overflow="fold"))
         for file in manifest.history:
             digest = file.sha256 or "altered while the run went on"
             table.add_row(escape(file.name), f"{file.rows:,}", f"{file.bytes:,}", file.modified, digest)
@@ -46,19 +51,27 @@ def version_tables(manifest: Manifest) -> Iterator[Table]:
     yield _facts("Files", seals)
 
 
-def _candidates(title: str, figures: Mapping[str, Mapping[str, float]], chosen: str) -> Iterator[Table]:
-    if not figures:
-        return
-    names = list(dict.fromkeys(name for values in figures.values() for name in values))
-    table = Table("candidate", *names, title=title)
-    for candidate, values in figures.items():
-        mark = " *" if candidate == chosen else ""
-        table.add_row(escape(candidate) + mark, *(format_figure(name, values.get(name)) for name in names))
-    yield table
+def figures_table(title: str, figures: Mapping[str, Mapping[str, float]], chosen: str) -> Table:
+    """Give a table with a column for each candidate and a row for each figure: six of them fit 80 characters."""
+    heads = (f"{escape(name)} *" if name == chosen else escape(name) for name in figures)
+    columns = (Column(head, justify="right", no_wrap=True) for head in heads)
+    table = Table(
+        Column("", no_wrap=True),
+        *columns,
+        title=title,
+        title_justify="left",
+        box=SIMPLE,
+        show_edge=False,
+        pad_edge=False,
+        collapse_padding=True,
+    )
+    for name in dict.fromkeys(name for values in figures.values() for name in values):
+        table.add_row(name, *(format_figure(name, values.get(name)) for values in figures.values()))
+    return table
 
 
 def _facts(title: str, facts: Mapping[str, str]) -> Table:
-    table = Table(title, "")
+    table = Table(Column(title, no_wrap=True), Column("", overflow="fold"))
     for name, value in facts.items():
         table.add_row(escape(name), escape(value))
     return table

@@ -13,6 +13,12 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="The model registry.", no_args_is_help=True)
 
+_NARROW = 80
+"""Characters that tables take at least: with fewer, figures would be cut."""
+
+_ROOMY = 116
+"""Characters from which the list has all its columns."""
+
 VersionArgument = Annotated[str, typer.Argument(help="A model version, as `loans models list` shows it.")]
 WhyOption = Annotated[str, typer.Option(help="The reason, for whoever asks later.")]
 
@@ -25,14 +31,18 @@ def list_models(site: SiteOption = DEFAULT_SITE, json: JsonOption = False) -> No
 
     from cli.model_tables import format_figure
     from scoring.errors import ModelError
-    from scoring.production import read_log, read_promotion
+    from scoring.production import PRODUCTION, read_log, read_promotion
     from scoring.registry import list_versions, read_manifest
 
     models = _registry(site)
-    promotion = read_promotion(models)
-    current = promotion.pin.version if promotion else None
+    current, manifests, broken = None, [], {}
+    try:
+        promotion = read_promotion(models)
+        current = promotion.pin.version if promotion else None
+    except ModelError as error:
+        # The versions are there all the same, and one of them has to be promoted.
+        broken[PRODUCTION] = error.explain()
     former = {entry.to.version for entry in read_log(models).entries}
-    manifests, broken = [], {}
     for version in list_versions(models):
         try:
             manifests.append(read_manifest(models, version)[0])
@@ -41,20 +51,22 @@ def list_models(site: SiteOption = DEFAULT_SITE, json: JsonOption = False) -> No
     if json:
         print_json({"production": current, "versions": manifests, "broken": broken})
         raise typer.Exit(1 if broken else 0)
-    columns = ("candidate", "published", "AUC", "F1", "ECE", "rows/s", "state")
-    table = Table(Column("version", no_wrap=True), *columns, box=SIMPLE)
+    out = console(_NARROW)
+    # Where there is no room, what the version's name tells already goes first.
+    told = ("candidate", "published") if out.width >= _ROOMY else ()
+    columns = (Column(name, no_wrap=True) for name in ("version", *told, "AUC", "F1", "ECE", "rows/s", "state"))
+    table = Table(*columns, box=SIMPLE, show_edge=False, pad_edge=False, collapse_padding=True)
     for manifest in manifests:
         figures = manifest.metrics.get(manifest.candidate, {})
         shown = [format_figure(name, figures.get(name)) for name in ("auc", "f1", "ece", "rows_per_second")]
         state = "challenger" if manifest.version not in former else "champion once"
         table.add_row(
             manifest.version,
-            manifest.candidate,
-            manifest.created,
+            *((manifest.candidate, manifest.created) if told else ()),
             *shown,
             "champion" if manifest.version == current else state,
         )
-    console().print(table)
+    out.print(table)
     for problem in broken.values():
         say(problem)
     if broken:
@@ -63,19 +75,28 @@ def list_models(site: SiteOption = DEFAULT_SITE, json: JsonOption = False) -> No
 
 @app.command()
 def show(version: VersionArgument, site: SiteOption = DEFAULT_SITE, json: JsonOption = False) -> None:
-    """Show a version: its candidates' figures, policy, parameters, data, packages and files."""
-    from cli.model_tables import version_tables
-    from scoring.registry import read_manifest
+    """Show a version: its candidates' figures, policy, parameters, data, packages and files.
 
-    manifest, pin = read_manifest(_registry(site), version)
+    Exit code 1 when it is damaged.
+    """
+    from cli.model_tables import version_tables
+    from scoring.registry import find_damage, read_manifest
+
+    models = _registry(site)
+    manifest, pin = read_manifest(models, version)
+    damage = find_damage(models, manifest)
     if json:
-        print_json({"manifest": manifest, "manifest_sha256": pin.manifest_sha256})
-        return
-    out = console()
+        print_json({"manifest": manifest, "manifest_sha256": pin.manifest_sha256, "damage": damage})
+        raise typer.Exit(1 if damage else 0)
+    if damage:
+        say(f"Version {version} is damaged, and neither promoted nor scored with: {'; '.join(damage)}.")
+    out = console(_NARROW)
     out.print(f"{manifest.version}: {manifest.candidate}, published {manifest.created}", markup=False)
     for table in version_tables(manifest):
         out.print(table)
     out.print(f"manifest SHA-256 {pin.manifest_sha256}", markup=False)
+    if damage:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -33,9 +33,13 @@ def open_streams() -> None:
         stream.reconfigure(errors="backslashreplace")
 
 
-def console() -> Console:
-    """Give a console on stdout; what is piped is never wrapped or cut."""
-    return Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=_WIDE)
+def console(least: int = 0) -> Console:
+    """Give a console on stdout, `least` characters wide at least; what is piped is never wrapped or cut."""
+    if not sys.stdout.isatty():
+        return Console(highlight=False, width=_WIDE)
+    shown = Console(highlight=False)
+    # A terminal wraps what is wider by itself, and cuts nothing.
+    return shown if shown.width >= least else Console(highlight=False, width=least)
 
 
 def say(message: str) -> None:

@@ -2,13 +2,12 @@
 
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.interruption import InterruptedBySignalError, Interruption, noted_signals
 from cli.output import DEFAULT_SITE, JsonOption, SiteOption, print_json, say
 from cli.retrain_board import RetrainBoard
 
@@ -45,7 +44,9 @@ def retrain(
     history: Annotated[
         list[Path] | None,
         typer.Option(
-            "--history", help="A labelled CSV; may be given again (default: every CSV in ROOT/history).", metavar="FILE"
+            "--history",
+            help="A labelled CSV or .csv.gz; may be given again (default: every one in ROOT/history).",
+            metavar="FILE",
         ),
     ] = None,
     promote: Annotated[
@@ -64,30 +65,37 @@ def retrain(
     if resume and (history or promote):
         raise typer.BadParameter("what a run learns from was settled when it began", param_hint="--resume")
     mode = _modes(promote or "auto")
-    from cli.retrain_report import facts, print_result
     from cli.sites import connect_pool
     from inbox_watcher.config import load_site
+    from training.run.retrain import start
 
     loaded = load_site(site)
-    if resume:
-        scheduler = connect_pool(loaded)
-        run = _resume(loaded, run_id, scheduler)
-    else:
-        from training.run.retrain import start
+    order = None if resume else make_order(loaded, history, mode)
+    try:
+        # From the first word with HTCondor on; a run that was submitted is then always asked about.
+        with noted_signals() as interruption:
+            scheduler = connect_pool(loaded)
+            run = start(order, scheduler) if order else _resume(loaded, run_id, scheduler)
+            _announce(run)
+            _follow(run, scheduler, interruption, json=json)
+    except InterruptedBySignalError as signalled:
+        _settle(run, scheduler, signalled.number)
 
-        order = make_order(loaded, history, mode)
-        scheduler = connect_pool(loaded)
-        run = start(order, scheduler)
-    _announce(run)
-    with _settled(run, scheduler):
-        from training.run.retrain import finish
 
-        if json:
-            print_json(facts(finish(run, scheduler)))
-            return
-        with RetrainBoard(run.request) as board:
-            result = finish(run, scheduler, board.show)
-        print_result(result)
+def _follow(run: "Run", scheduler: "Scheduler", interruption: Interruption, *, json: bool) -> None:
+    from cli.retrain_report import facts, print_result
+    from training.run.retrain import finish
+
+    if json:
+        print_json(facts(finish(run, scheduler, pause=interruption.pause)))
+        return
+    if run.attempt is None:
+        # There is nothing to watch.
+        print_result(finish(run, scheduler))
+        return
+    with RetrainBoard(run.request) as board:
+        result = finish(run, scheduler, board.show, interruption.pause)
+    print_result(result)
 
 
 def _resume(site: "Site", run_id: str | None, scheduler: "Scheduler") -> "Run":
@@ -116,29 +124,12 @@ def _announce(run: "Run") -> None:
         )
 
 
-@contextmanager
-def _settled(run: "Run", scheduler: "Scheduler") -> Iterator[None]:
+def _settle(run: "Run", scheduler: "Scheduler", number: int) -> None:
     """Settle what becomes of the run when the command is interrupted: a person is asked, else it is stopped."""
-    before = signal.signal(signal.SIGTERM, _terminate)
-    try:
-        yield
-    except KeyboardInterrupt:
-        if sys.stdin.isatty() and sys.stderr.isatty() and _wants_to_leave():
-            say(f"It goes on without you. `loans retrain --resume {run.request.run_id}` comes back to it.")
-            raise typer.Exit(0) from None
-        _stop(run, scheduler)
-    except _TerminatedError:
-        _stop(run, scheduler)
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-class _TerminatedError(BaseException):
-    """SIGTERM came."""
-
-
-def _terminate(*_: object) -> None:
-    raise _TerminatedError
+    if number == signal.SIGINT and sys.stdin.isatty() and sys.stderr.isatty() and _wants_to_leave():
+        say(f"It goes on without you. `loans retrain --resume {run.request.run_id}` comes back to it.")
+        return
+    _stop(run, scheduler)
 
 
 def _wants_to_leave() -> bool:
@@ -159,8 +150,8 @@ def _stop(run: "Run", scheduler: "Scheduler") -> None:
     from training.run.retrain import stop
 
     # A second signal while HTCondor is told would leave the run in the queue.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    stop(run, scheduler)
+    with noted_signals():
+        stop(run, scheduler)
     raise LoansError(
         f"Training run {run.request.run_id} was stopped.",
         f"`loans retrain --resume {run.request.run_id}` goes on with it; what is finished is not done again.",
@@ -176,7 +167,7 @@ def make_order(site: "Site", history: list[Path] | None, mode: "PromoteMode") ->
     from training.run.run_plan import RetrainOrder
 
     layout, wanted = Layout(Path(site.root)), site.training
-    named = history or [Path(path) for path in wanted.history] or sorted(layout.history.glob("*.csv"))
+    named = history or [Path(path) for path in wanted.history] or find_history(layout.history)
     files = tuple(path.expanduser().resolve() for path in named)
     if not files:
         raise LoansError(
@@ -203,6 +194,16 @@ def make_order(site: "Site", history: list[Path] | None, mode: "PromoteMode") ->
         cost_of_bad=wanted.cost_of_bad,
         cost_of_lost_good=wanted.cost_of_lost_good,
         policy=_policy(site),
+        max_unpacked_bytes=site.scoring.max_unpacked_bytes,
+    )
+
+
+def find_history(folder: Path) -> list[Path]:
+    """Find every CSV of a folder, packed ones too, by name; what is hidden is none. Raises OSError as the storage."""
+    from inbox_watcher.layout import SUFFIXES
+
+    return sorted(
+        path for path in folder.glob("*") if path.name.lower().endswith(SUFFIXES) and not path.name.startswith(".")
     )
 
 

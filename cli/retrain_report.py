@@ -25,7 +25,7 @@ def print_result(result: "RetrainResult") -> None:
     """Print candidates, choices, where the time went, and what became of the best."""
     from rich.table import Table
 
-    out = console()
+    out = console(80)
     out.print(_candidates(result))
     out.print(_choices(result))
     nodes = Table("node", "host", "seconds", title="Where the time went")
@@ -60,17 +60,24 @@ def print_result(result: "RetrainResult") -> None:
         )
     state = "in production" if result.promoted else "not promoted"
     out.print(f"{result.version}: published, {state}: {result.why}", markup=False)
+    if not result.promoted:
+        out.print(f"`loans models promote {result.version}` puts it into production all the same.", markup=False)
 
 
 def _candidates(result: "RetrainResult") -> "Table":
-    from rich.table import Table
+    import msgspec
 
-    table = Table("candidate", "out of fold", *_FIGURES, "rows/s", title="Candidates on the held-out loans")
+    from cli.model_tables import figures_table
+
+    figures = {}
     for name, candidate in result.candidates.items():
-        mark = " *" if name == result.candidate else ""
-        figures = (f"{getattr(candidate.metrics, figure):.4f}" for figure in _FIGURES)
-        table.add_row(name + mark, f"{candidate.validation.auc:.4f}", *figures, f"{candidate.rows_per_second:,.0f}")
-    return table
+        metrics = msgspec.to_builtins(candidate.metrics)
+        figures[name] = {
+            "auc out of fold": candidate.validation.auc,
+            **{figure: metrics[figure] for figure in _FIGURES},
+            "rows_per_second": candidate.rows_per_second,
+        }
+    return figures_table("Candidates on the held-out loans", figures, result.candidate)
 
 
 def _choices(result: "RetrainResult") -> "Table":

@@ -31,7 +31,7 @@ class Training(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     min_auc: float = 0.70
     """Least AUC of a model that is promoted (0.5 to 1)."""
     max_ece: float = 0.03
-    """Largest expected calibration error of a model that is promoted (0 to 1)."""
+    """Largest expected calibration error of a model that is promoted (0 to 1); from 0.03 on, chance is allowed for."""
     cost_of_bad: float = 0.0
     """What an accepted loan costs that defaults; 0 with the other cost: the threshold has the highest F1."""
     cost_of_lost_good: float = 0.0
@@ -143,7 +143,8 @@ TRAINING_TEMPLATE = """\
 # margin_auc = 0.001
 # ... has at least this AUC ...
 # min_auc = 0.7
-# ... and at most this expected calibration error.
+# ... and at most this expected calibration error. On few held-out loans, as much as chance alone makes is accepted,
+# unless this is less than 0.03.
 # max_ece = 0.03
 # What an accepted loan costs that defaults, and a declined one that would have been repaid (the same unit): the
 # threshold makes the sum smallest. Both 0: it has the highest F1.

@@ -147,15 +147,20 @@ def load_contract(path: Path) -> Contract:
     except OSError as error:
         raise ContractError(
             f"The contract {path} cannot be read: {error.strerror}.",
-            "Check `contract` in the site file.",
+            "Name another as `contract` under [training] in the site file; `loans contract infer` proposes one.",
         ) from error
     try:
         contract = msgspec.toml.decode(content, type=Contract)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ContractError(f"The contract {path} does not read as a contract: {error}.") from error
+        raise ContractError(
+            f"The contract {path} does not read as a contract: {error}.",
+            "Correct it there; `loans contract infer` shows what one looks like.",
+        ) from error
     problems = find_problems(contract)
     if problems:
-        raise ContractError(f"The contract {path} has {len(problems)} problem(s): {'; '.join(problems)}.")
+        raise ContractError(
+            f"The contract {path} has {len(problems)} problem(s): {'; '.join(problems)}.", "Correct it."
+        )
     return contract
 
 

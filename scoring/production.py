@@ -97,7 +97,7 @@ def roll_back(models: Path, *, by: str, why: str) -> Promotion:
                 "There is nothing to go back to: no other version was in production before.",
                 "`loans models list` shows the versions; `loans models promote VERSION` puts one into production.",
             )
-        _refuse_damaged(models, earlier)
+        _refuse_damaged(models, earlier, current)
         return _put(models, log, _promotion(earlier[0], by, why, Action.ROLLBACK, current))
 
 
@@ -157,7 +157,10 @@ def check_sound(models: Path, pin: Pin) -> None:
     manifest, _ = read_manifest(models, pin.version, pin.manifest_sha256)
     damage = find_damage(models, manifest)
     if damage:
-        raise ModelError(f"Version {pin.version} is not promoted, it is damaged: {'; '.join(damage)}.")
+        raise ModelError(
+            f"Version {pin.version} is not promoted, it is damaged: {'; '.join(damage)}.",
+            "Restore the version's folder from a backup, or take another version: `loans models list` shows them.",
+        )
     audit_version(models, manifest)
 
 
@@ -170,12 +173,14 @@ def name_account() -> str:
     return f"{account}@{socket.gethostname()}"
 
 
-def _refuse_damaged(models: Path, earlier: list[Pin]) -> None:
-    """Raise ModelError when the version to go back to is damaged, and name the next older one that is not."""
+def _refuse_damaged(models: Path, earlier: list[Pin], current: Pin) -> None:
+    """Raise ModelError when the version to go back to is damaged, and name the next older other one that is not."""
     try:
         check_sound(models, earlier[0])
     except ModelError as error:
         for pin in earlier[1:]:
+            if pin == current:
+                continue
             try:
                 check_sound(models, pin)
             except ModelError:

@@ -30,6 +30,7 @@ MANIFEST = "manifest.json"
 MODEL = "model.onnx"
 GOLDEN = "golden.json"
 VERSIONS = "versions"
+_RESTORE = "Restore the version's folder from a backup, or take another version: `loans models list` shows them."
 _VERSION_NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,99}")
 
 
@@ -208,14 +209,18 @@ def read_manifest(models: Path, version: str, pinned: str | None = None) -> tupl
     if pinned is not None and digest != pinned:
         raise ModelError(
             f"Model version {version} was altered: its manifest's SHA-256 is {digest}, pinned was {pinned}.",
-            "Restore the version's folder from a backup, or promote another version.",
+            _RESTORE,
         )
     try:
         manifest = msgspec.json.decode(content, type=Manifest)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ModelError(f"The manifest {path} does not read: {error}.") from error
-    if manifest.format != FORMAT or manifest.version != version:
-        raise ModelError(f"The manifest {path} is of format {manifest.format} and names version {manifest.version}.")
+        raise ModelError(f"The manifest {path} does not read: {error}.", _RESTORE) from error
+    if manifest.format != FORMAT:
+        raise ModelError(f"The manifest {path} is of format {manifest.format}; this version reads {FORMAT}.")
+    if manifest.version != version:
+        raise ModelError(
+            f"The manifest {path} is that of version {manifest.version}: its folder was copied or renamed.", _RESTORE
+        )
     return manifest, Pin(version, digest)
 
 

@@ -21,7 +21,7 @@ from scoring.model import Graph
 from training.graphs.golden_rows import build_golden_rows
 from training.graphs.joined_graph import export_learnt
 from training.graphs.proof import prove_equal
-from training.judging.bootstrap import find_intervals
+from training.judging.bootstrap import find_chance_error, find_intervals
 from training.judging.importance import measure_importance
 from training.judging.metrics import draw_curves, measure
 from training.judging.policy_settings import make_policy
@@ -87,6 +87,7 @@ def evaluate_candidate(
         threshold=threshold,
         metrics=measure(default, loans.labels, threshold),
         intervals=find_intervals(default, loans.labels, threshold, seed=seed),
+        chance_ece=find_chance_error(default, seed=seed),
         segments=measure_segments(contract, loans, default, threshold),
         curves=draw_curves(default, loans.labels),
         importance=measure_importance(exported.graph.predict, contract, loans, seed) if exported else (),

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,8 +13,10 @@ from scoring.errors import LoansError
 from training.loans.folds import draw_folds
 from training.loans.labelled_loans import LabelledLoans, join_loans, load_loans
 from training.loans.loan_hash import hash_loans
-from training.records.findings import Part, SplitFigures
-from training.records.outcome import run_node
+from training.records.findings import Part, ShardCounts, SplitFigures
+from training.records.outcome import read_details, run_node
+from training.records.request import read_request
+from training.records.run_folder import preprocess_node
 from training.records.threads import limit_threads
 
 FEWEST = 20
@@ -38,7 +41,7 @@ def split_positions(
         if found < FEWEST:
             raise LoansError(
                 f"The history has {found} loans {meaning}; at least {FEWEST} are needed to learn from.",
-                "Add labelled loans to the history folder, or check `positive` of the target in the contract.",
+                "Add labelled loans to the history, or check `categories` and `positive` of the contract's target.",
             )
         if not 0 < np.count_nonzero(outcome & held) < found:
             raise LoansError(
@@ -55,27 +58,43 @@ def split_loans(loans: LabelledLoans, held_out: float, seed: int) -> tuple[Label
 
 
 def split(options: argparse.Namespace) -> SplitFigures:
-    """Do the node's work: the shards in the order given in, both sides out."""
+    """Do the node's work: the shards in the order of the history in, both sides out."""
     limit_threads(options.threads)
-    loans = join_loans([load_loans(path) for path in options.shards])
-    train, test = split_loans(loans, options.held_out, options.seed)
-    # Asked here, once, so that not every fit comes to fail for it.
-    draw_folds(train.features, train.labels, options.folds, options.seed)
+    request = read_request(options.request)
+    layout = request.layout
+    loans = join_loans([load_loans(layout.shard(shard.number)) for shard in request.shards])
+    try:
+        train, test = split_loans(loans, request.held_out, request.seed)
+        # Asked here, once, so that not every fit comes to fail for it.
+        draw_folds(train.features, train.labels, request.folds, request.seed)
+    except LoansError as error:
+        outcomes = [layout.outcome(preprocess_node(shard.number)) for shard in request.shards]
+        told = describe_rejected([read_details(path, ShardCounts) for path in outcomes])
+        raise LoansError(error.what + told, error.way_out) from error
     train.save(options.train)
     test.save(options.test)
     return SplitFigures(Part(len(train), train.defaults, train.digest()), Part(len(test), test.defaults, test.digest()))
+
+
+def describe_rejected(shards: Sequence[ShardCounts]) -> str:
+    """Say how many rows of the history cannot be learnt from, and by which rules; empty where all can."""
+    rules: Counter[str] = Counter()
+    for shard in shards:
+        rules.update(shard.rejected)
+    if not rules:
+        return ""
+    rows = sum(shard.rows_in for shard in shards)
+    told = ", ".join(f"{rule} {count:,}" for rule, count in rules.most_common())
+    return f" Of its {rows:,} rows, {rules.total():,} broke the contract and were left out ({told})."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the node; 0 done, 1 failed."""
     parser = argparse.ArgumentParser(prog="training.split", description=__doc__)
     parser.add_argument("--node", required=True)
-    parser.add_argument("--shards", type=Path, nargs="+", required=True)
+    parser.add_argument("--request", type=Path, required=True)
     parser.add_argument("--train", type=Path, required=True)
     parser.add_argument("--test", type=Path, required=True)
-    parser.add_argument("--held-out", type=float, required=True)
-    parser.add_argument("--seed", type=int, required=True)
-    parser.add_argument("--folds", type=int, required=True)
     parser.add_argument("--outcome", type=Path, required=True)
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args(arguments)

@@ -26,7 +26,7 @@ from training.records.threads import limit_threads
 def train(options: argparse.Namespace) -> Fitted:
     """Do the node's work: the train side of the split and the fits of all folds in, a pickle out."""
     limit_threads(options.threads)
-    from training.learning.out_of_fold import choose, gather_predictions, read_fits
+    from training.judging.out_of_fold import choose, gather_predictions, read_fits
 
     request = read_request(options.request)
     loans = load_loans(options.loans)

@@ -29,7 +29,7 @@ def train_blend(options: argparse.Namespace) -> Fitted:
     limit_threads(options.threads)
     from sklearn.metrics import log_loss, roc_auc_score
 
-    from training.learning.out_of_fold import choose, gather_predictions, read_fits
+    from training.judging.out_of_fold import choose, gather_predictions, read_fits
 
     request = read_request(options.request)
     layout = request.layout

@@ -239,7 +239,7 @@ def test_node_that_fits_no_slot_is_refused(tmp_path: Path, history: Path) -> Non
         free_memory_mb=256,
         partitionable=False,
     )
-    with pytest.raises(LoansError, match=r"No slot of the pool can run node preprocess-1.*the largest has 256 MB"):
+    with pytest.raises(LoansError, match=r"No slot of the pool can run node preprocess-1.*its roomiest 256 MB"):
         _retrain(tmp_path, history, InMemoryScheduler(slots=(small,)))
     assert not list((tmp_path / "training").iterdir())
 

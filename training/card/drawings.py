@@ -2,6 +2,7 @@
 
 import math
 from bisect import bisect_left
+from collections.abc import Sequence
 from xml.etree.ElementTree import Element
 
 from training.card.facts import share_of_defaults
@@ -127,6 +128,11 @@ def draw_calibration(evaluation: Evaluation) -> Element:
     )
 
 
+def _longest(shares: Sequence[tuple[float, float, float, float]], place: int, low: float, high: float) -> float:
+    """Give the longest bar between two probabilities."""
+    return max((one[place] for one in shares if low <= one[0] < high), default=0.0)
+
+
 def draw_distribution(evaluation: Evaluation) -> Element:
     """Draw how probabilities are spread: repaid loans upwards, defaulted ones downwards, each as share of its own."""
     bins = evaluation.curves.distribution
@@ -167,8 +173,18 @@ def draw_distribution(evaluation: Evaluation) -> Element:
             "start" if side else "end",
         )
     )
-    made.append(write(plane.x.end, middle - 44, f"repaid, {count(repaid)} loans", "on-line label-first", "end"))
-    made.append(write(plane.x.end, middle + 70, f"defaulted, {count(defaulted)} loans", "on-line label-second", "end"))
+    for name, loans, place, height in (
+        ("repaid", repaid, 2, plane.y.end + 28),
+        ("defaulted", defaulted, 3, plane.y.start - 6),
+    ):
+        # At the side where its bars are the shorter, so that it stands on none.
+        right = _longest(shares, place, 0.6, 1.0) <= _longest(shares, place, 0.0, 0.4)
+        kind = "on-line label-first" if name == "repaid" else "on-line label-second"
+        told = f"{name}, {count(loans)} loans"
+        if right:
+            made.append(write(plane.x.end, height, told, kind, "end"))
+        else:
+            made.append(write(plane.x.start + 4, height, told, kind, "start"))
     return drawing(
         WIDTH,
         HEIGHT,

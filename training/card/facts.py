@@ -12,17 +12,6 @@ from training.records.findings import Comparison, Evaluation, Fitted, Part, Spli
 FORMAT = 1
 
 
-class TimeSpan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """When the loans of a history were made."""
-
-    column: str
-    """The column that tells it."""
-    first: str
-    """The earliest, as it stands in the column."""
-    last: str
-    """The latest."""
-
-
 class DataFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The loans that a version was learnt from and measured on."""
 
@@ -32,13 +21,20 @@ class DataFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Rows of the history that broke the contract, by rule."""
     split: SplitFigures
     """The two sides: fitted on, and held out."""
-    span: TimeSpan | None = None
-    """When the loans were made; None when no column tells it."""
 
     @property
     def rows_in(self) -> int:
         """Rows of all files."""
         return sum(file.rows for file in self.files)
+
+    @property
+    def last_written(self) -> tuple[str, str] | None:
+        """When the oldest and the newest of the files were last written (UTC, ISO 8601); None where none is left.
+
+        A contract names no column that says when a loan was made: the span of the files is the nearest that is known.
+        """
+        moments = sorted(file.modified for file in self.files if file.modified)
+        return (moments[0], moments[-1]) if moments else None
 
 
 class RunFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -136,17 +136,10 @@ def _population_limits(facts: CardFacts) -> Iterator[str]:
         "The history holds loans whose end is known. If it holds granted loans only, as histories do, nothing is known "
         "of applicants who were refused; they may default more often than applicants who look alike."
     )
-    span = facts.data.span
-    if span is None:
-        yield (
-            "No column of the history says when a loan was made, so the held-out loans were drawn at random from the "
-            "same time: how the model fares as times, prices or rules change was not tested."
-        )
-    else:
-        yield (
-            f"The loans were made from {span.first} to {span.last} ({span.column}); the held-out ones were drawn at "
-            "random from that same time. How the model fares later was not tested."
-        )
+    yield (
+        "The contract names no column that says when a loan was made, so the held-out loans were drawn at random from "
+        "the same time: how the model fares as times, prices or rules change was not tested."
+    )
     yield (
         "The intervals say how far a figure moves when other loans of the same source are drawn. They do not hold what "
         "another fit, other times or wrong labels would change."

@@ -9,7 +9,7 @@ from xml.etree.ElementTree import Element
 import msgspec
 
 from training.card.comparison import candidates, leanings
-from training.card.facts import FORMAT, CardFacts, DataFacts, RunFacts, TimeSpan
+from training.card.facts import FORMAT, CardFacts, DataFacts, RunFacts
 from training.card.findings import find_findings, find_limits
 from training.card.markup import element, write_page
 from training.card.page import bullets, page, paragraph, section
@@ -17,7 +17,7 @@ from training.card.records import data_section, groups, limits, making, policy_s
 from training.card.sections import performance, pictures
 from training.card.words import count, percent, when
 
-__all__ = ["CARD_JSON", "CARD_PAGE", "CardFacts", "DataFacts", "RunFacts", "TimeSpan", "make_card"]
+__all__ = ["CARD_JSON", "CARD_PAGE", "CardFacts", "DataFacts", "RunFacts", "make_card"]
 
 CARD_PAGE = "card.html"
 CARD_JSON = "card.json"

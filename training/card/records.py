@@ -137,11 +137,8 @@ def data_section(facts: CardFacts) -> Element:
     data = facts.data
     train, test = data.split.train, data.split.test
     rejected = sum(data.rejected.values())
-    span = (
-        f"from {data.span.first} to {data.span.last} (column {data.span.column})"
-        if data.span
-        else "not known: no column tells when a loan was made"
-    )
+    written = data.last_written
+    span = f"files last written from {when(written[0])} to {when(written[1])}" if written else "not known"
     sides = [
         (name, count(side.rows), count(side.defaults), percent(share_of_defaults(side)), _hash(side.sha256))
         for name, side in (("learnt from", train), ("held out", test))

@@ -45,6 +45,10 @@ def export_graph(pipeline: "Pipeline", contract: Contract) -> bytes:
     except Exception as error:  # the converter raises whatever its operators do
         raise ModelError(f"The candidate cannot be exported to ONNX: {type(error).__name__}: {error}") from error
     keep_default(model)
+    # The converter lists them in the order of a set, another one in each process.
+    operators = sorted(model.opset_import, key=lambda one: one.domain)
+    del model.opset_import[:]
+    model.opset_import.extend(operators)
     model.ir_version = IR_VERSION
     serialised: bytes = model.SerializeToString(deterministic=True)
     return serialised

@@ -63,6 +63,22 @@ def find_gain(
     return _interval(np.concatenate(gains))
 
 
+def find_chance_error(default: Probabilities, draws: int = DRAWS, seed: int = 0) -> float:
+    """Give the calibration error that chance alone makes: its 97.5th percentile if every probability were right.
+
+    Outcomes are drawn from the probabilities themselves (Broecker, Smith: Increasing the reliability of reliability
+    diagrams, Weather and Forecasting 22, 2007). On few loans it is far from 0: 0.04 on 800 of which a third default.
+    """
+    exact = default.astype(np.float64)
+    stream = np.random.default_rng([seed, 13])
+    bin_of = assign_bins(exact)
+    errors = [
+        np.abs(np.bincount(bin_of, exact - (stream.random(len(exact)) < exact))).sum() / len(exact)
+        for _ in range(draws)
+    ]
+    return float(np.quantile(errors, 0.975))
+
+
 def _interval(values: NDArray[np.float64]) -> Interval:
     low, high = np.quantile(values, [0.025, 0.975]).tolist()
     return Interval(low, high)

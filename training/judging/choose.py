@@ -13,7 +13,7 @@ import msgspec
 from scoring.errors import LoansError, ProofError
 from training.learning.blend import BLEND
 from training.records.findings import Comparison, Evaluation, Fitted, Segment, Validation
-from training.records.request import Gates, PromoteMode
+from training.records.request import CHANCE_FROM, Gates, PromoteMode
 
 BLEND_MARGIN: Final = 0.0002
 """AUC that a blend must gain on the best single candidate: it costs its members' time at every scoring."""
@@ -137,7 +137,7 @@ def decide_promotion(
     """
     measured = f"{best.candidate} has an AUC of {best.metrics.auc:.4f} on {best.rows:,} held-out loans"
     objections = [*_gate_objections(best, gates), *_champion_objections(gates, champion)]
-    facts = [measured, *_describe_champion(champion), *map(_describe_ratio, lowest_ratios)]
+    facts = [measured, *_describe_few(best, gates), *_describe_champion(champion), *map(_describe_ratio, lowest_ratios)]
     if mode is PromoteMode.NEVER:
         return Decision(promote=False, why="; ".join([*facts, "the run was asked not to promote", *objections]))
     if mode is PromoteMode.FORCE:
@@ -149,14 +149,25 @@ def decide_promotion(
     return Decision(promote=True, why="; ".join(facts))
 
 
+def accepted_error(best: Evaluation, gates: Gates) -> float:
+    """Give the calibration error that is accepted: the site's, or, from CHANCE_FROM on, as much as chance makes."""
+    return gates.max_ece if gates.max_ece < CHANCE_FROM else max(gates.max_ece, round(best.chance_ece, 4))
+
+
+def _describe_few(best: Evaluation, gates: Gates) -> list[str]:
+    if not gates.max_ece < best.metrics.ece <= accepted_error(best, gates):
+        return []
+    told = f"{best.metrics.ece:.4f} is no more than chance makes on so few loans ({best.chance_ece:.4f})"
+    return [f"its expected calibration error of {told}"]
+
+
 def _gate_objections(best: Evaluation, gates: Gates) -> list[str]:
     objections = []
     if not best.metrics.auc >= gates.min_auc:
         objections.append(f"its AUC is {best.metrics.auc:.4f}, at least {gates.min_auc:g} is asked for")
-    if not best.metrics.ece <= gates.max_ece:
-        objections.append(
-            f"its expected calibration error is {best.metrics.ece:.4f}, at most {gates.max_ece:g} is accepted"
-        )
+    largest = accepted_error(best, gates)
+    if not best.metrics.ece <= largest:
+        objections.append(f"its expected calibration error is {best.metrics.ece:.4f}, at most {largest:g} is accepted")
     return objections
 
 

@@ -8,6 +8,7 @@ from typing import Final
 from scoring.errors import LoansError
 from training.learning.blend import BLEND
 from training.learning.candidates import CANDIDATES
+from training.learning.parameter_ranges import RANGES
 
 MOST_SETS: Final = 200
 """Parameter sets that one candidate may have: each is fitted once for every fold, in a job of its own."""
@@ -72,6 +73,12 @@ def grid_problems(grids: Mapping[str, Grid]) -> list[str]:
                 problems.append(f"grid.{name}.{parameter} holds something that is no number")
             elif len(set(values)) < len(values):
                 problems.append(f"grid.{name}.{parameter} names a value twice")
+            else:
+                problems += [
+                    f"grid.{name}.{parameter} is {value:g}, it must be {RANGES[parameter]}"
+                    for value in values
+                    if not RANGES[parameter].holds(value)
+                ]
         sets = prod(len(values) for values in grid.values())
         if sets > MOST_SETS:
             problems.append(f"grid.{name} makes {sets} parameter sets, there may be {MOST_SETS}")

@@ -6,6 +6,7 @@ from pathlib import Path
 from scoring.chunks import plan_chunks
 from scoring.contract import Contract
 from scoring.source import open_source
+from training.loans.named_file import naming_file
 from training.records.request import Shard
 
 SHARDS = 2
@@ -15,13 +16,17 @@ SHARDS = 2
 def plan_shards(history: Sequence[Path], contract: Contract, wanted: int = SHARDS) -> tuple[Shard, ...]:
     """Divide the history into about `wanted` shards of like size, at least one for each file that holds rows.
 
-    Reads every file once. Raises FileRefusedError when a file cannot be read by the contract or lacks a label, OSError
-    as the storage does.
+    Reads every file once. Raises FileRefusedError when a file cannot be read by the contract or lacks a label,
+    LoansError when it is absent, OSError as the storage does.
     """
-    total = sum(path.stat().st_size for path in history)
+    total = 0
+    for path in history:
+        with naming_file(path):
+            total += path.stat().st_size
     shard_bytes = max(1, -(-total // max(1, wanted)))
     shards: list[Shard] = []
     for file, path in enumerate(history):
-        plan = plan_chunks(open_source(path, contract, labelled=True), shard_bytes)
+        with naming_file(path):
+            plan = plan_chunks(open_source(path, contract, labelled=True), shard_bytes)
         shards += [Shard(len(shards) + number, file, chunk) for number, chunk in enumerate(plan.chunks, 1)]
     return tuple(shards)

@@ -257,6 +257,8 @@ class Evaluation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Hash of the graph; empty where it must not be published."""
     golden_sha256: str
     """Hash of the golden rows; empty where the graph must not be published."""
+    chance_ece: float = 0.0
+    """Calibration error that chance makes on these loans: if every probability were right, 39 in 40 draws show less."""
     refused: str = ""
     """Why it must not be published, in words: it cannot be exported, or its graph differs from scikit-learn."""
 

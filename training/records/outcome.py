@@ -56,6 +56,8 @@ class Outcome(msgspec.Struct, Generic[Details], frozen=True, forbid_unknown_fiel
     """What happened, when it failed: one sentence."""
     way_out: str = ""
     """What to do about that, where it is known."""
+    futile: bool = False
+    """Whether it would fail again, however often it is tried."""
 
 
 def run_node(node: str, path: Path, work: Callable[[], msgspec.Struct], outputs: Sequence[Path] = ()) -> int:
@@ -98,6 +100,7 @@ def run_node(node: str, path: Path, work: Callable[[], msgspec.Struct], outputs:
         outputs=sealed,
         what=what,
         way_out=way_out,
+        futile=futile,
     )
     try:
         write_bytes(path, msgspec.json.format(msgspec.json.encode(outcome), indent=1) + b"\n")

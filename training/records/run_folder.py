@@ -2,6 +2,7 @@
 
 run.json                    what was asked for, written before the first job
 run-ATTEMPT.dag  node.sub   what DAGMan is told; each time that the run is resumed is an attempt of its own
+history/N/NAME.csv          what a packed file of the history holds
 shards/SHARD.npz            loans of one shard, read
 train.npz  test.npz         the split
 candidates/NAME/fold-SET-FOLD.npy      what a fit foretells for the loans of the fold that it was not fitted on
@@ -34,6 +35,11 @@ class RunFolder:
     def submit(self) -> Path:
         """The submit description that all nodes share."""
         return self.root / "node.sub"
+
+    @property
+    def history(self) -> Path:
+        """Folder of what packed files of the history hold."""
+        return self.root / "history"
 
     @property
     def shards(self) -> Path:

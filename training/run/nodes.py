@@ -95,9 +95,8 @@ def _preprocess(request: RunRequest, shard: int) -> Node:
 def _split(request: RunRequest, parents: tuple[str, ...], history: float) -> Node:
     layout = request.layout
     arguments = (
-        *("--shards", *(layout.shard(shard.number) for shard in request.shards)),
+        *("--request", layout.request),
         *("--train", layout.train, "--test", layout.test),
-        *("--held-out", request.held_out, "--seed", request.seed, "--folds", request.folds),
     )
     return _node(request, SPLIT, "split", arguments=arguments, parents=parents, memory=150 + 5 * history)
 

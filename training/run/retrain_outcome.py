@@ -104,13 +104,17 @@ def _failed(layout: RunFolder, node: NodeProgress) -> LoansError:
     log = layout.complained(node.node)
     lines = _tail(log)
     what = way_out = ""
+    futile = False
     with suppress(LoansError):
         outcome = read_outcome(layout.outcome(node.node), Any)
-        what, way_out = outcome.what, outcome.way_out
+        what, way_out, futile = outcome.what, outcome.way_out, outcome.futile
+    # What the outcome tells is the log's last line as well.
+    lines = [line for line in lines if line != f"{node.node}: {what}"]
     what = what or node.reason or (lines[-1] if lines else "it left no word")
+    then = "Then start anew with `loans retrain`: this run would read what it was planned with." if futile else ""
     return LoansError(
         f"Node {node.node} of the training run failed: {what}",
-        "\n".join(part for part in (way_out, *lines, f"Its log is {log}.", _go_on(layout)) if part),
+        "\n".join(part for part in (way_out, *lines, f"Its log is {log}.", then or _go_on(layout)) if part),
     )
 
 

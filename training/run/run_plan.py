@@ -1,6 +1,7 @@
 """From an order to a run: its name, its shards, its parameter sets; and whether the pool could ever run its nodes."""
 
 import secrets
+import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,9 +12,12 @@ from dag_specs.jobs import Slot, count_places
 from scoring.contract import Contract
 from scoring.errors import LoansError
 from training.learning.grid import Grid, plan_sets
+from training.loans.packed_history import MAX_UNPACKED_BYTES, unpack_history
 from training.loans.shards import SHARDS, plan_shards
 from training.records.request import FORMAT, Gates, PolicySettings, PromoteMode, RunRequest
+from training.records.run_folder import RunFolder
 from training.run.nodes import Node
+from training.run.request_check import refuse_unusable
 
 CANDIDATES: Final = ("logistic", "tree")
 """The candidates of a run that names none."""
@@ -64,11 +68,14 @@ class RetrainOrder:
     """What a declined loan costs that would have been repaid, in the same unit."""
     policy: PolicySettings = field(default_factory=PolicySettings)
     """What a probability means to the lender."""
+    max_unpacked_bytes: int = MAX_UNPACKED_BYTES
+    """Bytes that a `.csv.gz` of the history may unpack to."""
 
 
 def plan_run(order: RetrainOrder, slots: tuple[Slot, ...]) -> RunRequest:
-    """Plan the shards and parameter sets and name the run; reads the history once, writes nothing.
+    """Plan the shards and parameter sets and name the run; reads the history once.
 
+    Writes nothing but what packed history files hold, into the run's folder, which goes again when this raises.
     Raises LoansError for an order that cannot be carried out, FileRefusedError when a history file cannot be read.
     """
     run_id = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(3)}"
@@ -79,27 +86,35 @@ def plan_run(order: RetrainOrder, slots: tuple[Slot, ...]) -> RunRequest:
         )
     parameter_sets = plan_sets(order.candidates, order.grids)
     places = count_places(slots, cpus=order.threads, memory_mb=1, disk_mb=1)
-    return RunRequest(
-        format=FORMAT,
-        run_id=run_id,
-        folder=str(order.training / run_id),
-        models=str(order.models),
-        contract=order.contract,
-        history=tuple(map(str, order.history)),
-        shards=plan_shards(order.history, order.contract, max(order.shards, min(places, _MOST_SHARDS))),
-        candidates=order.candidates,
-        parameter_sets=parameter_sets,
-        promote=order.promote,
-        seed=order.seed,
-        folds=order.folds,
-        threads=order.threads,
-        max_running=order.max_running,
-        min_rows_per_second=order.min_rows_per_second,
-        gates=order.gates,
-        cost_of_bad=order.cost_of_bad,
-        cost_of_lost_good=order.cost_of_lost_good,
-        policy=order.policy,
-    )
+    layout = RunFolder(order.training / run_id)
+    try:
+        history = unpack_history(order.history, layout.history, order.max_unpacked_bytes)
+        request = RunRequest(
+            format=FORMAT,
+            run_id=run_id,
+            folder=str(layout.root),
+            models=str(order.models),
+            contract=order.contract,
+            history=tuple(map(str, history)),
+            shards=plan_shards(history, order.contract, max(order.shards, min(places, _MOST_SHARDS))),
+            candidates=order.candidates,
+            parameter_sets=parameter_sets,
+            promote=order.promote,
+            seed=order.seed,
+            folds=order.folds,
+            threads=order.threads,
+            max_running=order.max_running,
+            min_rows_per_second=order.min_rows_per_second,
+            gates=order.gates,
+            cost_of_bad=order.cost_of_bad,
+            cost_of_lost_good=order.cost_of_lost_good,
+            policy=order.policy,
+        )
+        refuse_unusable(request)
+    except BaseException:  # Ctrl-C leaves no unpacked history behind either
+        shutil.rmtree(layout.root, ignore_errors=True)
+        raise
+    return request
 
 
 def check_places(nodes: tuple[Node, ...], slots: tuple[Slot, ...]) -> None:
@@ -107,9 +122,11 @@ def check_places(nodes: tuple[Node, ...], slots: tuple[Slot, ...]) -> None:
     for node in nodes:
         if not count_places(slots, cpus=node.cpus, memory_mb=node.memory_mb, disk_mb=node.disk_mb):
             largest = max((slot.memory_mb for slot in slots), default=0)
+            cpus = max((slot.cpus for slot in slots), default=0)
             raise LoansError(
                 f"No slot of the pool can run node {node.name}: it needs {node.cpus} CPUs, {node.memory_mb:,} MB of "
-                f"memory and {node.disk_mb:,} MB of disk. There are {len(slots)} slots; the largest has {largest:,} MB "
-                "of memory.",
-                "Check `condor_status`, give the pool larger slots, or train on fewer loans.",
+                f"memory and {node.disk_mb:,} MB of disk. The pool's largest slot has "
+                f"{cpus} CPUs, its roomiest {largest:,} MB of memory.",
+                "Check `condor_status`, give the pool larger slots, ask for fewer `threads` under [training] in the "
+                "site file, or train on fewer loans.",
             )

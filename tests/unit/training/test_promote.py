@@ -292,11 +292,11 @@ def test_failed_node_stops_the_run(history: Path, make_request: MakeRequest, run
 
 def test_unlabelled_contract_cannot_be_trained_on(contract: Contract, history: Path, make_request: MakeRequest) -> None:
     """A contract without a target is refused before anything starts."""
-    from training.records.request import write_request
+    from training.run.request_check import refuse_unusable
 
     columns = tuple(column for column in contract.columns if column.name != "loan_status")
     request = msgspec.structs.replace(
         make_request(history), contract=msgspec.structs.replace(contract, columns=columns)
     )
     with pytest.raises(LoansError, match="names no target"):
-        write_request(request)
+        refuse_unusable(request)

@@ -10,7 +10,7 @@ import pytest
 
 from tests.unit.training.card_sample import HOSTILE, make_facts, make_hostile_facts
 from training.card.findings import find_findings, find_limits, is_adverse, misses
-from training.card.model_card import CARD_JSON, CARD_PAGE, CardFacts, TimeSpan, make_card
+from training.card.model_card import CARD_JSON, CARD_PAGE, CardFacts, make_card
 from training.card.page import POLICY
 from training.card.words import METRICS, count, figure, percent, signed
 from training.records.findings import Curves, Interval, Metrics, Part, Segment, SplitFigures
@@ -238,10 +238,12 @@ def with_many_rejects(facts: CardFacts) -> CardFacts:
     return msgspec.structs.replace(facts, data=data)
 
 
-def with_dates(facts: CardFacts) -> CardFacts:
-    """Let a column tell when loans were made."""
-    span = TimeSpan("granted_on", "2019-01-02", "2025-12-30")
-    return msgspec.structs.replace(facts, data=msgspec.structs.replace(facts.data, span=span))
+def with_files_of_two_years(facts: CardFacts) -> CardFacts:
+    """Let the history be of two files, the newer one first, and a third that is gone."""
+    (file, *_) = facts.data.files
+    moments = ("2025-12-30T08:00:00Z", "2024-01-02T08:00:00Z", "")
+    files = tuple(msgspec.structs.replace(file, modified=moment) for moment in moments)
+    return msgspec.structs.replace(facts, data=msgspec.structs.replace(facts.data, files=files))
 
 
 @pytest.mark.parametrize(
@@ -252,7 +254,7 @@ def with_dates(facts: CardFacts) -> CardFacts:
         (with_doubtful_gain, "may have been fitted on some of the loans"),
         (with_restless_fit, "Fitting of logistic did not come to rest"),
         (with_many_rejects, "rows of the history (10.0\N{NO-BREAK SPACE}%) broke the contract"),
-        (with_dates, "The loans were made from 2019-01-02 to 2025-12-30 (granted_on)"),
+        (with_files_of_two_years, "Time span: files last written from 2024-01-02, 08:00 UTC to 2025-12-30, 08:00 UTC."),
         (lambda facts: msgspec.structs.replace(facts, policy=None), "This version holds no policy"),
         (
             lambda facts: msgspec.structs.replace(facts, promoted=False, why="it gains nothing."),

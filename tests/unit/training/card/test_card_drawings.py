@@ -107,6 +107,17 @@ def test_distribution_holds_every_bin(facts: CardFacts) -> None:
     assert percent(facts.winner.threshold) in words(drawn)
 
 
+@pytest.mark.parametrize(("tall", "anchor"), [(0, "end"), (19, "start")])
+def test_names_of_outcomes_stand_on_no_bar(facts: CardFacts, tall: int, anchor: str) -> None:
+    """Where the bars of an outcome are long at one side, its name stands at the other."""
+    bins = tuple((at / 20, (at + 1) / 20, 9 if at == tall else 1, 9 if at == tall else 1) for at in range(20))
+    curves = msgspec.structs.replace(facts.winner.curves, distribution=bins)
+    drawn = draw_distribution(msgspec.structs.replace(facts.winner, curves=curves))
+    for kind in ("label-first", "label-second"):
+        (name,) = of_kind(drawn, kind)
+        assert name.get("text-anchor") == anchor
+
+
 def test_importance_holds_every_feature(facts: CardFacts) -> None:
     """Each feature has a bar as long as the AUC lost, its number, and its spread in words."""
     drawn = draw_importance(facts.winner.importance)

@@ -34,6 +34,14 @@ def other_half(loans: LabelledLoans) -> LabelledLoans:
     return loans.take(np.arange(1, len(loans), 2))
 
 
+def test_what_a_graph_asks_for_stands_in_one_order(members: tuple[Pipeline, ...], contract: Contract) -> None:
+    """Operator sets are sorted, so that the same pipeline gives the same bytes in another process as well."""
+    for member in members:
+        domains = [one.domain for one in onnx.load_from_string(export_graph(member, contract)).opset_import]
+        assert domains == sorted(domains)
+        assert len(domains) > 1
+
+
 def test_one_member_alone_stays_as_it_is(members: tuple[Pipeline, ...], contract: Contract) -> None:
     """A single uncalibrated member is its own graph, byte for byte."""
     for member in members:

@@ -1,5 +1,6 @@
 """Which candidate wins, and whether it replaces the champion: decisions on figures, with their reasons."""
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -153,3 +154,14 @@ def test_a_promotion_is_told_in_figures() -> None:
     )
     assert stale.promote
     assert "may have been fitted on some of these loans, which favours it" in stale.why
+
+
+def test_few_loans_are_not_held_against_a_candidate() -> None:
+    """A calibration error that chance makes on so few loans passes, unless the site asks for less than 0.03."""
+    few = msgspec.structs.replace(made_evaluation("tree", 0.8, ece=0.05), chance_ece=0.06)
+    tolerant = decide_promotion(few, PromoteMode.AUTO, Gates(), None)
+    assert tolerant.promote
+    assert "error of 0.0500 is no more than chance makes on so few loans (0.0600)" in tolerant.why
+    assert not decide_promotion(few, PromoteMode.AUTO, Gates(max_ece=0.029), None).promote
+    many = msgspec.structs.replace(few, chance_ece=0.04)
+    assert "at most 0.04 is accepted" in decide_promotion(many, PromoteMode.AUTO, Gates(), None).why
