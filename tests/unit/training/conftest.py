@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from scoring.contract import REFERENCE, Contract, load_contract
+from training.judging import throughput
 from training.learning.blend import BLEND
 from training.learning.grid import Grid, plan_sets
 from training.loans.generate import generate_loans
@@ -102,8 +103,12 @@ def _same_environment() -> Iterator[None]:
 
 
 @pytest.fixture
-def run_here() -> Callable[[RunRequest], dict[str, int]]:
-    """Give a function that runs nodes in this process and tells the exit code of each."""
+def run_here(monkeypatch: pytest.MonkeyPatch) -> Callable[[RunRequest], dict[str, int]]:
+    """Give a function that runs nodes in this process and tells the exit code of each.
+
+    Speed is measured on a tenth of the rows: no test of a run asks how fast a model is to the last digits.
+    """
+    monkeypatch.setattr(throughput, "ROWS", throughput.ROWS // 10)
 
     def run(request: RunRequest, *names: str) -> dict[str, int]:
         nodes = [node for node in plan_nodes(request) if not names or node.name in names]

@@ -33,7 +33,7 @@ from training.records.request import Gates, PromoteMode
 
 def test_run_publishes_and_promotes_once(history: Path, make_request: MakeRequest, run_here: RunHere) -> None:
     """A run ends with the better candidate in production; its last node run again changes nothing."""
-    request = make_request(history, seed=3)
+    request = make_request(history, folds=2, seed=3)
     models = Path(request.models)
     conclusion = conclude_here(request, run_here)
     assert conclusion.promoted
@@ -60,7 +60,7 @@ def test_run_publishes_and_promotes_once(history: Path, make_request: MakeReques
 
 def test_a_version_tells_where_it_came_from(history: Path, make_request: MakeRequest, run_here: RunHere) -> None:
     """The manifest holds figures of all candidates, policy, data hashes, parameters, packages, code and run."""
-    request = make_request(history, seed=3)
+    request = make_request(history, folds=2, seed=3)
     conclusion = conclude_here(request, run_here)
     manifest, _ = read_manifest(Path(request.models), conclusion.version, conclusion.manifest_sha256)
     assert manifest.contract == request.contract
@@ -89,7 +89,7 @@ def test_a_version_tells_where_it_came_from(history: Path, make_request: MakeReq
 
 def test_never_leaves_production_alone(history: Path, make_request: MakeRequest, run_here: RunHere) -> None:
     """With `never` the version is published, production stays as it was, and the outcome says why."""
-    request = make_request(history, candidates=("tree",), promote=PromoteMode.NEVER)
+    request = make_request(history, folds=2, candidates=("tree",), promote=PromoteMode.NEVER)
     conclusion = conclude_here(request, run_here)
     assert not conclusion.promoted
     assert "asked not to promote" in conclusion.why
@@ -100,7 +100,7 @@ def test_never_leaves_production_alone(history: Path, make_request: MakeRequest,
 
 def test_the_same_again_stays_a_challenger(history: Path, make_request: MakeRequest, run_here: RunHere) -> None:
     """A retrain on the same loans gains nothing, so it is published and does not replace the champion; force does."""
-    request = make_request(history, candidates=("tree",))
+    request = make_request(history, folds=2, candidates=("tree",))
     first = conclude_here(request, run_here)
     again = conclude_here(another_run(request, "20260103-000000"), run_here)
     assert (first.promoted, again.promoted) == (True, False)
@@ -123,7 +123,7 @@ def test_spoiled_labels_replace_no_champion(
     history: Path, make_request: MakeRequest, run_here: RunHere, tmp_path: Path
 ) -> None:
     """A retrain on a history of which a third of the labels were shuffled stays a challenger, and says why."""
-    request = make_request(history, candidates=("tree",))
+    request = make_request(history, folds=2, candidates=("tree",))
     first = conclude_here(request, run_here)
     spoiled = spoil_labels(history, 1 / 3, tmp_path / "spoiled.csv")
     changed = {"history": (str(spoiled),), "shards": plan_shards([spoiled], request.contract, 2)}
@@ -144,7 +144,7 @@ def test_a_better_retrain_replaces_the_champion(
 ) -> None:
     """After a spoiled first model, a retrain on the true labels is promoted, with the gain and its interval."""
     spoiled = spoil_labels(history, 1 / 2, tmp_path / "spoiled.csv")
-    request = make_request(spoiled, candidates=("tree",))
+    request = make_request(spoiled, folds=2, candidates=("tree",))
     request = another_run(request, "20260102-000000", gates=Gates(min_auc=0.5, max_ece=1.0))
     first = conclude_here(request, run_here)
     assert first.promoted
@@ -160,7 +160,7 @@ def test_a_better_retrain_replaces_the_champion(
 
 def test_gates_hold_without_a_champion(history: Path, make_request: MakeRequest, run_here: RunHere) -> None:
     """Where nothing is in production, a candidate below the gates is published and not promoted."""
-    request = make_request(history, candidates=("tree",))
+    request = make_request(history, folds=2, candidates=("tree",))
     low = conclude_here(another_run(request, "20260103-000000", gates=Gates(min_auc=0.999)), run_here)
     assert not low.promoted
     assert "at least 0.999 is asked for" in low.why
@@ -169,7 +169,7 @@ def test_gates_hold_without_a_champion(history: Path, make_request: MakeRequest,
 
 def test_too_slow_candidates_end_the_run_in_words(history: Path, make_request: MakeRequest, run_here: RunHere) -> None:
     """When no candidate is as fast as the site asks for, nothing is published and all speeds are told."""
-    request = make_request(history)
+    request = make_request(history, folds=2)
     slow = another_run(request, "20260103-000000", min_rows_per_second=1e9)
     assert run_here(slow)["promote"] == FUTILE
     told = read_outcome(slow.layout.outcome("promote"), Conclusion)
@@ -182,7 +182,7 @@ def test_a_damaged_champion_is_not_replaced_silently(
     history: Path, make_request: MakeRequest, run_here: RunHere
 ) -> None:
     """A champion that does not open cannot be compared with: the newcomer stays a challenger and says so."""
-    request = make_request(history, candidates=("tree",))
+    request = make_request(history, folds=2, candidates=("tree",))
     first = conclude_here(request, run_here)
     models = Path(request.models)
     graph = models / VERSIONS / first.version / "model.onnx"
@@ -202,7 +202,7 @@ def test_a_champion_that_changes_meanwhile_is_compared_anew(
     history: Path, make_request: MakeRequest, run_here: RunHere, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """When somebody promotes another version while a run decides, it decides again against that one."""
-    request = make_request(history, candidates=("tree",))
+    request = make_request(history, folds=2, candidates=("tree",))
     models = Path(request.models)
     other = conclude_here(another_run(request, "20260101-000000", promote=PromoteMode.NEVER), run_here)
     weigh = promote.weigh
@@ -226,7 +226,7 @@ def test_a_champion_that_changes_meanwhile_is_compared_anew(
 
 def test_test_labels_reach_nothing_that_is_fitted(history: Path, make_request: MakeRequest, run_here: RunHere) -> None:
     """Shuffling the labels of the held-out loans changes no fitted pipeline and no graph, only the figures."""
-    request = make_request(history)
+    request = make_request(history, folds=2)
     layout = request.layout
     found: list[tuple[str, str, Metrics]] = []
     names = [f"evaluate-{name}" for name in request.candidates]
@@ -258,7 +258,7 @@ def test_test_labels_reach_nothing_that_is_fitted(history: Path, make_request: M
 
 def test_foreign_pickle_is_not_opened(history: Path, make_request: MakeRequest, run_here: RunHere) -> None:
     """A pickle that is not byte for byte what this run wrote is never loaded."""
-    request = make_request(history, candidates=("tree",))
+    request = make_request(history, folds=2, candidates=("tree",))
     layout = request.layout
     assert set(run_here(request, *nodes_until(request, "train-tree")).values()) == {0}
     fitted = read_details(layout.outcome("train-tree"), Fitted)
@@ -273,7 +273,7 @@ def test_foreign_pickle_is_not_opened(history: Path, make_request: MakeRequest, 
 
 def test_altered_graph_is_not_published(history: Path, make_request: MakeRequest, run_here: RunHere) -> None:
     """A graph that changed after it was measured is not published."""
-    request = make_request(history, candidates=("tree",))
+    request = make_request(history, folds=2, candidates=("tree",))
     run_here(request, *nodes_until(request, "evaluate-tree"))
     graph = request.layout.graph("tree")
     graph.write_bytes(graph.read_bytes() + b"\0")
@@ -284,7 +284,7 @@ def test_altered_graph_is_not_published(history: Path, make_request: MakeRequest
 
 def test_failed_node_stops_the_run(history: Path, make_request: MakeRequest, run_here: RunHere) -> None:
     """When a candidate was not evaluated, nothing is published and the missing node is named."""
-    request = make_request(history)
+    request = make_request(history, folds=2)
     run_here(request, *nodes_until(request, "evaluate-tree"))
     assert run_here(request, "promote") == {"promote": 1}
     assert "train-logistic.json cannot be read" in read_outcome(request.layout.outcome("promote"), Conclusion).what
@@ -296,7 +296,7 @@ def test_unlabelled_contract_cannot_be_trained_on(contract: Contract, history: P
 
     columns = tuple(column for column in contract.columns if column.name != "loan_status")
     request = msgspec.structs.replace(
-        make_request(history), contract=msgspec.structs.replace(contract, columns=columns)
+        make_request(history, folds=2), contract=msgspec.structs.replace(contract, columns=columns)
     )
     with pytest.raises(LoansError, match="names no target"):
         refuse_unusable(request)
