@@ -77,6 +77,10 @@ test-faults: $(DEV_STAMP)  ## Every test of faults: kills, storage trouble, a po
 	$(BIN)/python -m pytest tests/faults --ignore tests/faults/test_kill_at_failpoints.py -s; others=$$?; \
 	wait $$kills && exit $$others
 
+.PHONY: test-lab
+test-lab: $(DEV_STAMP)  ## Real machines, NFS, systemd and HTCondor: needs the lab (LOANS_LAB), root and half an hour
+	$(BIN)/python -m pytest tests/lab -s
+
 .PHONY: demo
 demo: setup  ## From nothing to published predictions on a pool on this machine
 	PYTHONUNBUFFERED=1 $(BIN)/python -m cli.demo

@@ -5,14 +5,14 @@ import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
-from inbox_watcher.arrivals import Arrivals, Sighting, is_wanted, list_inbox
+from inbox_watcher.arrivals import Arrivals, Sighting, is_as_listed, is_wanted, list_inbox
 from inbox_watcher.batch import Batch, State
 from inbox_watcher.challengers import pin_challenger
 from inbox_watcher.claim import new_batch_id
 from inbox_watcher.config import Site
-from inbox_watcher.hints import is_network_filesystem
+from inbox_watcher.hints import NETWORK_FILESYSTEMS, find_filesystem, is_network_filesystem
 from inbox_watcher.journal import Journal
 from inbox_watcher.layout import LONGEST_NAME, SIDECAR, Layout, output_stem, revision, show_name
 from inbox_watcher.packed_looks import PackedLooks
@@ -47,7 +47,14 @@ class Admission:
         truncated = site.inbox.truncated_seconds
         # Other hosts keep back for half a minute what they write; there an empty file may well be a long one.
         empty = truncated if is_network_filesystem(self._layout.inbox) else min(truncated, _EMPTY_SECONDS)
-        self._arrivals = Arrivals(site.inbox.settle_seconds, truncated, self._looks_cut, empty)
+        shared = find_filesystem(self._layout.inbox) in NETWORK_FILESYSTEMS
+        self._arrivals = Arrivals(
+            site.inbox.settle_seconds,
+            truncated,
+            self._looks_cut,
+            empty,
+            site.inbox.unseen_seconds if shared else 0.0,
+        )
         self._contract: tuple[Pin, Contract] | None = None
         self._packed = PackedLooks(site.scoring.max_unpacked_bytes)
         self._told = _Told()
@@ -74,7 +81,10 @@ class Admission:
         self._told.forget_absent(
             {show_name(sighting.name) for sighting in listing}
             | {show_name(f"{name}{SIDECAR}") for name in listed.orphans}
+            | {show_name(name) for name in listed.troubles}
         )
+        for name, trouble in listed.troubles.items():
+            self._told.tell(show_name(name), f"{show_name(name)!r} in the inbox cannot be looked at: {trouble}")
         self._packed.forget_absent({sighting.name for sighting in listing})
         claimed = {os.fsdecode(name) for name in claiming}
         self._file_sidecars(name for name in listed.orphans if name not in claimed)
@@ -109,19 +119,27 @@ class Admission:
                 break
         return batches
 
-    def _looks_cut(self, name: str) -> bool | None:
-        """Look at the end of a file in the inbox; one that cannot be read is told, and looked at again."""
+    def _looks_cut(self, sighting: Sighting) -> bool | None:
+        """Look at the end of a file in the inbox; None when it is not what was listed, or not read yet.
+
+        An NFS client lists what it remembers of a file, for up to a minute; it asks the server when the file is opened.
+        One that cannot be read is told, and looked at again.
+        """
+        path = self._layout.inbox / sighting.name
         try:
-            return self._ends_early(name)
+            with open_plain(path) as file:
+                if not is_as_listed(os.fstat(file.fileno()), sighting):
+                    return None
+                if not sighting.name.lower().endswith(".gz"):
+                    return self._ends_early(file, path)
+            return self._packed.is_cut(path)
         except OSError as error:
-            shown = show_name(name)
+            shown = show_name(sighting.name)
             self._told.tell(shown, f"{shown!r} in the inbox cannot be read: {error.strerror}; it waits until it can")
             raise
 
-    def _ends_early(self, name: str) -> bool | None:
+    def _ends_early(self, file: BinaryIO, path: Path) -> bool:
         """Tell whether more is to come. Without a model nothing can be said, and nothing is admitted."""
-        if name.lower().endswith(".gz"):
-            return self._packed.is_cut(self._layout.inbox / name)
         try:
             promotion = read_promotion(self._layout.models)
             if promotion is None:
@@ -131,9 +149,7 @@ class Admission:
                 self._contract = promotion.pin, manifest.contract
         except ModelError:
             return False
-        path = self._layout.inbox / name
-        with open_plain(path) as file:
-            return is_cut(file, path, self._contract[1])
+        return is_cut(file, path, self._contract[1])
 
     def _file_sidecars(self, names: Iterable[str]) -> None:
         """Put sidecars that came after their files were claimed beside those.

@@ -3,10 +3,12 @@
 import os
 import stat
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from inbox_watcher.layout import SIDECAR, SUFFIXES
 from scoring.errors import FileRefusedError
+from scoring.plain_file import open_plain
 
 _UNFINISHED = (".part", ".tmp", SIDECAR)
 
@@ -42,11 +44,17 @@ class Listing:
     """Everything that could be a delivery."""
     orphans: list[str]
     """Names whose sidecar is there and nothing else."""
+    troubles: dict[str, str] = field(default_factory=dict)
+    """Names of which the storage tells nothing, and what it says."""
 
 
 def list_inbox(folder: str) -> Listing:
-    """List what is in the inbox. Raises OSError as the storage does."""
+    """List what is in the inbox; one file that the storage tells nothing of holds up no other.
+
+    Raises OSError as the storage does of the folder.
+    """
     found = []
+    troubles: dict[str, str] = {}
     sidecars: dict[str, int] = {}
     with os.scandir(folder) as entries:
         for entry in entries:
@@ -54,9 +62,12 @@ def list_inbox(folder: str) -> Listing:
             if is_left_alone(entry.name) and not sidecar:
                 continue
             try:
-                facts = entry.stat(follow_symlinks=False)
+                facts = _look_at(entry)
             except FileNotFoundError:
                 continue  # taken back since it was listed
+            except OSError as error:
+                troubles[entry.name] = error.strerror or "no reason given"
+                continue
             regular = stat.S_ISREG(facts.st_mode) and facts.st_nlink == 1
             if not sidecar:
                 times = facts.st_mtime_ns, facts.st_ctime_ns
@@ -68,7 +79,31 @@ def list_inbox(folder: str) -> Listing:
         replace(sighting, sealed=True) if sidecars.pop(sighting.name, -1) >= sighting.changed else sighting
         for sighting in found
     ]
-    return Listing(sealed, sorted(sidecars))
+    return Listing(sealed, sorted(sidecars), troubles)
+
+
+def _look_at(entry: os.DirEntry[str]) -> os.stat_result:
+    """Look at a name; where the storage refuses that, at the file itself, opened as `open_plain` opens it.
+
+    An NFS server may refuse the first (EPERM) while another machine keeps what it wrote to itself; an open(2) makes
+    that machine hand it over.
+    """
+    try:
+        return entry.stat(follow_symlinks=False)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        try:
+            with open_plain(Path(entry.path)) as file:
+                return os.fstat(file.fileno())
+        except FileRefusedError:
+            raise error from None
+
+
+def is_as_listed(facts: os.stat_result, sighting: Sighting) -> bool:
+    """Tell whether an open file is still what a listing showed of it."""
+    shown = sighting.inode, sighting.size, sighting.modified, sighting.changed
+    return (facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns) == shown
 
 
 def is_left_alone(name: str) -> bool:
@@ -100,17 +135,21 @@ class Arrivals:
         self,
         settle_seconds: float,
         truncated_seconds: float = 0.0,
-        looks_cut: Callable[[str], bool | None] = lambda _: False,
+        looks_cut: Callable[[Sighting], bool | None] = lambda _: False,
         empty_seconds: float | None = None,
+        unseen_seconds: float = 0.0,
     ) -> None:
         """Start with an empty memory.
 
         A file that is cut has to stand still for `truncated_seconds`; for an empty one `empty_seconds` may be less.
-        `looks_cut` tells whether a file in the inbox ends too early; None: not yet, it is to be asked again.
+        `looks_cut` opens a file of the inbox and tells whether it ends too early; None: not yet, or it is no longer
+        what was listed; it is to be asked again. `unseen_seconds` is how long writes of another machine may stay
+        unseen here (seconds).
         """
         self._settle = settle_seconds
-        self._patience = max(truncated_seconds, settle_seconds)
-        self._patience_empty = self._patience if empty_seconds is None else max(empty_seconds, settle_seconds)
+        self._unseen = max(unseen_seconds, settle_seconds)
+        self._patience = max(truncated_seconds, self._unseen)
+        self._patience_empty = self._patience if empty_seconds is None else max(empty_seconds, self._unseen)
         self._looks_cut = looks_cut
         self._seen: dict[str, _Memory] = {}
 
@@ -120,7 +159,9 @@ class Arrivals:
         A file is complete at once when it was seen being renamed into its name, or its sidecar is there. Any other
         has to look the same in two listings, and stand still for the settle time or have a name that is younger than
         its content by that time (it was moved here after it was written); one that ends within a record is waited
-        for longer. `now` is a monotonic time (seconds). A file that is given is forgotten: it is about to be claimed.
+        for longer. Where writes may stay unseen, standing still is believed after that time only, unless something was
+        done to the file after its last write: a rename, as a rule. `now` is a monotonic time (seconds). A file that is
+        given is forgotten: it is about to be claimed.
         """
         renamed = set(moved_in)
         seen: dict[str, _Memory] = {}
@@ -134,22 +175,27 @@ class Arrivals:
                 continue
             stood = now - memory.since
             aged = (sighting.changed - sighting.modified) / 1e9
-            if stood >= APART and max(stood, aged) >= self._settle:
-                memory = self._look(memory)
-                patience = self._patience if sighting.size else self._patience_empty
-                if memory.cut is False or (memory.cut and stood >= patience):
+            settle = self._settle if aged > 0 else self._unseen
+            if stood >= APART and max(stood, aged) >= settle:
+                late = stood >= (self._patience if sighting.size else self._patience_empty)
+                memory = self._look(memory, again=late)
+                if memory.cut is False or (memory.cut and late):
                     ready.append(sighting)
                     continue
             seen[sighting.name] = memory
         self._seen = seen
         return ready
 
-    def _look(self, memory: _Memory) -> _Memory:
-        """Look at the end of a file that stands still, once; trouble leaves it for the next listing."""
-        if memory.cut is not None:
+    def _look(self, memory: _Memory, *, again: bool) -> _Memory:
+        """Look at the end of a file that stands still, once, and `again` before it is given up as cut.
+
+        Trouble leaves it for the next listing.
+        """
+        if memory.cut is not None and not again:
             return memory
+        memory = replace(memory, cut=None)
         try:
-            return replace(memory, cut=self._looks_cut(memory.sighting.name))
+            return replace(memory, cut=self._looks_cut(memory.sighting))
         except (OSError, FileRefusedError):
             return memory
 

@@ -43,6 +43,9 @@ class Inbox(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     settle_seconds: float = 1.0
     """How long size and modification time must stand still (seconds)."""
+    unseen_seconds: float = 40.0
+    """The same on a network filesystem, for a file that nobody did anything to since its last write: a machine keeps
+    what it writes to itself for up to 35 seconds (Linux: vm.dirty_expire_centisecs, vm.dirty_writeback_centisecs)."""
     rescan_seconds: float = 2.0
     """How often the inbox is listed, whatever the watcher says (seconds)."""
     truncated_seconds: float = 60.0
@@ -150,6 +153,7 @@ def _find_problems(site: Site) -> list[str]:
     problems += [f"{name} must be more than 0" for name, value in positive.items() if not 0 < value < math.inf]
     natural = {
         "inbox.settle_seconds": site.inbox.settle_seconds,
+        "inbox.unseen_seconds": site.inbox.unseen_seconds,
         "inbox.truncated_seconds": site.inbox.truncated_seconds,
         "pool.keep_claim_idle_seconds": site.pool.keep_claim_idle_seconds,
         "scoring.chunk_bytes": site.scoring.chunk_bytes,
@@ -218,6 +222,9 @@ state = {state}
 [inbox]
 # A file is complete when its size and time stood still for this long.
 # settle_seconds = 1.0
+# On a network filesystem, another machine may keep what it writes to itself for so long. A file that was renamed into
+# its name, or has its .done, does not wait for it; 0 where every file comes that way.
+# unseen_seconds = 40.0
 # The inbox is listed this often, whatever the watcher says.
 # rescan_seconds = 2.0
 # A file that ends in the middle of its last record is waited for this long, then refused.

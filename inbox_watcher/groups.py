@@ -1,7 +1,6 @@
 """From plans of small files to parts: one job for many files, followed as one."""
 
 import logging
-import os
 import shutil
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -20,7 +19,7 @@ from inbox_watcher.job_care import Request
 from inbox_watcher.job_watch import JobWatch
 from inbox_watcher.layout import GROUP_PREFIX
 from inbox_watcher.workplace import Workplace, attempts_used_up, describe_refusal, fail
-from scoring.atomic import write_bytes
+from scoring.atomic import refresh_folder, stands, write_bytes
 from scoring.chunk_list import FORMAT, ChunkList, ListedChunk
 from scoring.errors import FileRefusedError, ProofError
 from scoring.failpoints import reach
@@ -61,7 +60,7 @@ class Groups:
         fresh = []
         for batch in rest:
             # A first attempt has no part; everything else costs one look.
-            if batch.attempt and os.path.exists(self._outcome(batch)):
+            if batch.attempt and self._is_scored(batch):
                 settled.append(advance(batch, State.MERGING, now(), chunks_done=1))
             else:
                 fresh.append(batch)
@@ -197,6 +196,7 @@ class Groups:
     def _judge(self, batch: Batch, watch: JobWatch) -> Batch:
         """Decide what follows from the end of the job: the part counts, not the exit code."""
         path = self._outcome(batch)
+        refresh_folder(path.parent)  # an attempt before this one may have been found without a part
         try:
             there = read_outcome(path) is not None
         except ProofError as error:
@@ -228,6 +228,12 @@ class Groups:
     def _words(self, batch: Batch, attempt: int) -> Path:
         """Name the file where the program says why this chunk failed; one for each attempt, so none is mistaken."""
         return self._place.layout.batch(batch.id).logs / f"0.{attempt}.err"
+
+    def _is_scored(self, batch: Batch) -> bool:
+        """Tell whether a batch's part is there. Raises OSError as the storage does."""
+        path = self._outcome(batch)
+        refresh_folder(path.parent)
+        return stands(path)
 
     def _outcome(self, batch: Batch) -> Path:
         return name_part(self._place.layout.batch(batch.id).parts, 0).outcome

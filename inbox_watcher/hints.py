@@ -38,6 +38,10 @@ logging.getLogger("watchdog").setLevel(logging.CRITICAL)
 InotifyMoveEventGrouper.delay = 0.02
 
 
+_STOP_SECONDS = 1.0
+"""How long stopping may take (seconds)."""
+
+
 class Hints(FileSystemEventHandler):
     """Collects the names of files that were renamed into the inbox, and wakes the daemon at every change."""
 
@@ -64,9 +68,11 @@ class Hints(FileSystemEventHandler):
             _LOG.warning("the inbox is not watched, only listed: %s", error.strerror)
 
     def stop(self) -> None:
-        """Stop watching."""
+        """Stop watching; a poll that hangs with its storage is left behind, since stopping waits for it."""
         if self._observer.is_alive():
-            self._observer.stop()
+            stopping = threading.Thread(target=self._observer.stop, name="hints", daemon=True)
+            stopping.start()
+            stopping.join(_STOP_SECONDS)
 
     def take_changed(self) -> bool:
         """Tell whether anything changed in the inbox since the last call."""

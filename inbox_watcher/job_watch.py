@@ -11,6 +11,7 @@ from inbox_watcher.avoidance import Failures
 from inbox_watcher.batch import JobFacts
 from inbox_watcher.holds import is_storage_hold
 from inbox_watcher.layout import BatchLayout
+from scoring.atomic import stands
 from scoring.part import name_part
 from scoring.score_chunk import EXIT_STORAGE
 
@@ -87,7 +88,7 @@ class JobWatch:
         for chunk in set(self._chunks) - self.parts_there:
             outcome = name_part(self._folder.parts, chunk).outcome
             # A listing on NFS may be seconds old; asking for the very name of an ended job's outcome is not.
-            if outcome.name in names or (chunk not in self._queued and outcome.exists()):
+            if outcome.name in names or (chunk not in self._queued and stands(outcome)):
                 self.parts_there.add(chunk)
         self.has_news = False
 

@@ -28,6 +28,15 @@ def stands(path: Path) -> bool:
     return True
 
 
+def refresh_folder(folder: Path) -> None:
+    """Have an NFS client ask its server about a folder again, which open(2) of it does.
+
+    A name that was asked for and was not there is otherwise said to be absent for up to a minute after another machine
+    has made it. Raises OSError as the storage does.
+    """
+    os.close(os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+
+
 def sync_folder(folder: Path) -> None:
     """Make the names in `folder` survive a power cut (fsync(2) on the directory)."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

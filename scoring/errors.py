@@ -55,8 +55,15 @@ class StorageError(LoansError):
     """The storage refused a read or a write that has to succeed."""
 
 
-TRANSIENT = frozenset((errno.EACCES, errno.EDQUOT, errno.EIO, errno.ENOSPC, errno.ESTALE, errno.ETIMEDOUT))
-"""What shared storage in trouble says (errno): no file's fault, waited for as long as it takes."""
+REFUSALS = frozenset((errno.EACCES, errno.EPERM, errno.EROFS))
+"""What storage says that will not let this account write or read (errno), for a while or for good."""
+
+TRANSIENT = REFUSALS | {errno.EDQUOT, errno.EIO, errno.ENOSPC, errno.ESTALE, errno.ETIMEDOUT}
+"""What shared storage in trouble says (errno): no file's fault, waited for as long as it takes.
+
+An export that was made read-only says EROFS. A kernel NFS server (7.2) says EPERM of a file of another account for as
+long as the machine that wrote it keeps its content to itself (a write delegation), two minutes when it is left alone.
+"""
 
 
 def is_storage_trouble(error: BaseException) -> bool:

@@ -40,5 +40,6 @@ def test_unit_can_do_its_work() -> None:
     assert {"AF_INET", "AF_INET6", "AF_UNIX"} <= set(service["RestrictAddressFamilies"].split())
     assert service["ReadWritePaths"] == unit["Unit"]["RequiresMountsFor"] == "/nfs/loans"
     assert service["StateDirectory"] == "loans"
+    assert not service["ExecStart"].startswith(service["ReadWritePaths"]), "it hangs when the shared storage does"
     assert "PrivateNetwork" not in service
     assert "IPAddressDeny" not in service

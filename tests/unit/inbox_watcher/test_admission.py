@@ -12,7 +12,7 @@ import pytest
 
 from inbox_watcher import admission
 from inbox_watcher.admission import Admission
-from inbox_watcher.arrivals import APART
+from inbox_watcher.arrivals import APART, list_inbox
 from inbox_watcher.batch import Batch, State
 from inbox_watcher.config import Inbox, Site
 from inbox_watcher.journal import Journal
@@ -195,3 +195,18 @@ def test_a_version_in_production_that_is_gone_is_waited_for(
     assert (layout.inbox / "june.csv").exists()
     home.with_name("elsewhere").rename(home)
     assert [batch.name for batch in admit(2)] == [b"june.csv"]
+
+
+def test_what_was_listed_is_looked_at_afresh(
+    admit: Callable[..., list[Batch]], drop: Drop, layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that looks still only because an NFS client lists what it remembers is found to have grown, and waits."""
+    drop("slow.csv")
+    old = list_inbox(str(layout.inbox))
+    with (layout.inbox / "slow.csv").open("ab") as file:
+        file.write(loans(3).partition(b"\n")[2])
+    with monkeypatch.context() as remembered:
+        remembered.setattr(admission, "list_inbox", lambda _: old)
+        assert admit(0) == admit(2) == admit(100) == []
+    assert admit(0) == []
+    assert [batch.name for batch in admit(2)] == [b"slow.csv"]

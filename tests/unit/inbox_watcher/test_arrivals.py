@@ -3,12 +3,16 @@
 import errno
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
-from inbox_watcher.arrivals import Arrivals, is_left_alone, is_wanted, list_inbox
+from inbox_watcher.arrivals import Arrivals, Sighting, is_left_alone, is_wanted, list_inbox
 from scoring.errors import FileRefusedError
+from scoring.plain_file import open_plain
 
 SETTLE = 5.0
 
@@ -94,12 +98,12 @@ def test_an_old_time_does_not_make_a_growing_file_complete(tmp_path: Path) -> No
 
 
 def test_a_cut_file_is_waited_for_longer(tmp_path: Path) -> None:
-    """A file that ends within a record outlasts the settle time and is given up after a longer one."""
+    """A file that ends within a record outlasts the settle time and is given up after a longer one, looked at again."""
     looked: list[str] = []
 
-    def looks_cut(name: str) -> bool:
-        looked.append(name)
-        return not (tmp_path / name).read_bytes().endswith(b"\n")
+    def looks_cut(sighting: Sighting) -> bool:
+        looked.append(sighting.name)
+        return not (tmp_path / sighting.name).read_bytes().endswith(b"\n")
 
     arrivals = Arrivals(SETTLE, 60.0, looks_cut)
     path = tmp_path / "loans.csv"
@@ -112,7 +116,63 @@ def test_a_cut_file_is_waited_for_longer(tmp_path: Path) -> None:
     for moment in (160.0, 166.0, 219.0):
         assert ready_names(arrivals, tmp_path, moment) == []
     assert ready_names(arrivals, tmp_path, 220.0) == ["loans.csv"]
-    assert len(looked) == 2
+    assert len(looked) == 3
+
+
+def test_writes_that_stay_unseen_are_waited_for(tmp_path: Path) -> None:
+    """Where another machine may keep its writes to itself, standing still counts after that time; a rename does now."""
+    arrivals = Arrivals(1.0, unseen_seconds=40.0)
+    written = tmp_path / "written.csv"
+    written.write_bytes(b"id\n1\n")
+    facts = written.stat()
+    (tmp_path / ".renamed").write_bytes(b"id\n1\n")
+    time.sleep(0.02)  # the kernel's clock for files ticks slowly
+    (tmp_path / ".renamed").rename(tmp_path / "renamed.csv")
+    moved = (tmp_path / "renamed.csv").stat()
+    assert facts.st_mtime_ns == facts.st_ctime_ns
+    assert moved.st_mtime_ns < moved.st_ctime_ns
+    assert ready_names(arrivals, tmp_path, 100.0) == []
+    assert ready_names(arrivals, tmp_path, 101.0) == ["renamed.csv"]
+    (tmp_path / "renamed.csv").unlink()
+    assert ready_names(arrivals, tmp_path, 139.9) == []
+    assert ready_names(arrivals, tmp_path, 140.0) == ["written.csv"]
+
+
+def test_a_file_of_which_nothing_is_told_holds_up_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One name that the storage refuses to look at (EPERM, EIO) is listed as trouble, and the others as ever.
+
+    Where only the look at the name is refused, as an NFS server does, the open file is looked at in its stead.
+    """
+    for name in ("good.csv", "bad.csv", "closed.csv"):
+        (tmp_path / name).write_bytes(b"id\n1\n")
+
+    class Entry:
+        def __init__(self, real: os.DirEntry[str]) -> None:
+            self.name, self.path, self._real = real.name, real.path, real
+
+        def stat(self, *, follow_symlinks: bool) -> os.stat_result:
+            if self.name != "good.csv":
+                raise PermissionError(errno.EPERM, "Operation not permitted")
+            return self._real.stat(follow_symlinks=follow_symlinks)
+
+    def open_some(path: Path) -> BinaryIO:
+        if path.name == "bad.csv":
+            raise OSError(errno.EIO, "Input/output error")
+        return open_plain(path)
+
+    real = os.scandir
+
+    @contextmanager
+    def scan(folder: str) -> Iterator[Iterator[Entry]]:
+        with real(folder) as entries:
+            yield map(Entry, entries)
+
+    monkeypatch.setattr("inbox_watcher.arrivals.os.scandir", scan)
+    monkeypatch.setattr("inbox_watcher.arrivals.open_plain", open_some)
+    listing = list_inbox(str(tmp_path))
+    assert sorted(sighting.name for sighting in listing.deliveries) == ["closed.csv", "good.csv"]
+    assert all(sighting.regular and sighting.size == 5 for sighting in listing.deliveries)
+    assert listing.troubles == {"bad.csv": "Input/output error"}
 
 
 def test_a_look_that_takes_its_time_is_waited_for(tmp_path: Path) -> None:
@@ -129,7 +189,7 @@ def test_a_file_that_cannot_be_looked_at_is_left_for_the_next_listing(tmp_path: 
     """Trouble of the storage while looking at a file's end loses nothing: it is looked at again."""
     troubles: list[Exception] = [OSError(errno.ESTALE, "Stale"), FileRefusedError("not_a_plain_file", "It is a pipe.")]
 
-    def looks_cut(_: str) -> bool:
+    def looks_cut(_: Sighting) -> bool:
         if troubles:
             raise troubles.pop()
         return False

@@ -9,14 +9,16 @@ from typing import Any
 import pytest
 
 from dag_specs.jobs import JobState
+from inbox_watcher import groups
 from inbox_watcher.batch import FINAL, Batch, State
 from inbox_watcher.config import Site
 from inbox_watcher.journal import Journal
 from inbox_watcher.layout import Layout
 from inbox_watcher.steps import Steps
 from scoring import pipeline
+from scoring.atomic import refresh_folder
 from scoring.batch_plan import BatchPlan
-from scoring.part import Outcome
+from scoring.part import Outcome, read_outcome
 from tests.unit.inbox_watcher.batch_steps import (
     Drop,
     DyingJournal,
@@ -314,3 +316,33 @@ def test_storage_that_keeps_chunks_off_counts_for_nobody(
     go_on(site, journal, scheduler)
     assert lines_in(layout) == {name: count for name, count in WANTED.items() if name != "2.predictions.csv"}
     assert "in 3 attempts" in (layout.failed / "2.csv.error.txt").read_text()
+
+
+def test_a_part_that_an_nfs_client_misses_is_found(
+    site: Site,
+    layout: Layout,
+    journal: Journal,
+    scheduler: PoolInProcess,
+    open_batch: OpenBatch,
+    drop: Drop,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A part that is said to be absent until its folder is opened, as NFS clients do, costs no attempt."""
+    missed: set[Path] = set()
+
+    def open_folder(folder: Path) -> None:
+        missed.discard(folder)
+        refresh_folder(folder)
+
+    def read_remembered(path: Path) -> Outcome | None:
+        return None if path.parent in missed else read_outcome(path)
+
+    monkeypatch.setattr(groups, "refresh_folder", open_folder)
+    monkeypatch.setattr(groups, "read_outcome", read_remembered)
+    make_files(drop, open_batch)
+    missed.update(layout.batch(batch.id).parts for batch in journal.open_batches())
+    go_on(site, journal, scheduler)
+    assert lines_in(layout) == WANTED
+    assert {batch.attempt for batch in journal.latest(9)} == {1}
+    assert "unscored" not in caplog.text

@@ -3,11 +3,14 @@
 import os
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from watchdog.events import FileMovedEvent
+from watchdog.utils.dirsnapshot import DirectorySnapshot
 
+from inbox_watcher import hints as hints_module
 from inbox_watcher.hints import Hints, is_network_filesystem
 
 # As proc_pid_mountinfo(5) shows it: the third word is the device, the first after the dash the kind.
@@ -118,3 +121,30 @@ def test_this_machines_own_folder_is_told(tmp_path: Path) -> None:
     """The real list of mounts knows the kind of a real folder."""
     assert isinstance(is_network_filesystem(tmp_path), bool)
     assert not is_network_filesystem(Path("/proc"))
+
+
+def test_a_poll_that_hangs_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stopping does not wait for a poll of storage that hangs: the daemon is to end."""
+    hangs, polled = threading.Event(), threading.Event()
+
+    def scan(path: str | None) -> Iterator[os.DirEntry[str]]:
+        polled.set()
+        hangs.wait()
+        return os.scandir(path)
+
+    monkeypatch.setattr(hints_module, "is_network_filesystem", lambda _: True)
+    monkeypatch.setattr(hints_module, "_STOP_SECONDS", 0.05)
+    hints = Hints(tmp_path, lambda: None, 0.01)
+    assert not hints.native
+    hints.start()
+    (emitter,) = hints._observer.emitters
+    monkeypatch.setattr(emitter, "_take_snapshot", lambda: DirectorySnapshot(str(tmp_path), listdir=scan))
+    assert polled.wait(10)
+    stopped = threading.Thread(target=hints.stop, daemon=True)
+    stopped.start()
+    stopped.join(10)
+    ended, left_behind = not stopped.is_alive(), emitter.is_alive()
+    hangs.set()
+    emitter.join(10)
+    assert ended
+    assert left_behind

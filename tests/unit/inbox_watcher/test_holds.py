@@ -18,6 +18,7 @@ OOM = "Job has gone over cgroup memory limit of 2048 megabytes. Last measured us
         (12, 28, "disk full", 0, 512, Release(10.0)),
         (12, 28, "disk full", 2, 512, Release(30.0)),
         (12, 28, "disk full", 3, 512, Fail("held again after 3 releases: disk full", storage=True)),
+        (7, 30, "read-only", 3, 512, Fail("held again after 3 releases: read-only", storage=True)),
         (21, 28, "some policy", 0, 512, Fail("some policy")),
         (7, 2, "cannot open", 0, 512, Release(10.0)),
         (6, 2, "no interpreter", 0, 512, Release(10.0)),

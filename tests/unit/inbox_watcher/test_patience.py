@@ -48,6 +48,7 @@ def test_trouble_is_waited_out(
         LoansError("Another daemon serves this site already."),
         StorageError("The folder cannot be made: Not a directory."),
         FileNotFoundError(errno.ENOENT, "gone"),
+        OSError(errno.EROFS, "the unit's ReadWritePaths leave the tree out"),
         PermissionError(errno.EACCES, "not yours"),
     ],
     ids=lambda error: type(error).__name__,
