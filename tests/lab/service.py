@@ -1,6 +1,7 @@
 """The product as a site runs it: made by its own commands, watched by systemd, used by people of other machines."""
 
 import shlex
+import time
 from collections.abc import Iterable
 
 import msgspec
@@ -13,13 +14,18 @@ UNIT = "loans-watch"
 
 _HISTORY = 4000
 """Labelled loans that the model learns from."""
+_RUN = int(time.time())
+"""Makes what is dropped new in each run."""
+_CHUNK = 1_450_000
+"""Bytes of input per job: twelve jobs for a file of 300,000 loans, which a site left to itself scores as one."""
 
 _MAKE_SITE = f"""
 cd /
 install -d -m 2770 -o loans -g lenders /var/lib/loans
 runuser -u loans -- {LOANS} init {ROOT} --site /var/lib/loans/new.toml --state /var/lib/loans/state
 sed -i -e 's|^# condor_config = .*|condor_config = "host"|' -e 's|^# python = .*|python = "{NODE_PYTHON}"|' \\
-    -e 's|^# candidates = .*|candidates = ["logistic", "tree"]|' /var/lib/loans/new.toml
+    -e 's|^# candidates = .*|candidates = ["logistic", "tree"]|' \\
+    -e 's|^# chunk_bytes = .*|chunk_bytes = {_CHUNK}|' /var/lib/loans/new.toml
 install -m 644 /var/lib/loans/new.toml {SITE}
 runuser -u loans -- chgrp -R lenders {ROOT}
 runuser -u loans -- chmod -R g+s {ROOT}
@@ -115,11 +121,16 @@ class Service:
 
         return wait_for(ended, f"the end of {', '.join(sorted(wanted)[:3])}", patience)
 
-    def begin_large(self, name: str, seed: int, rows: int = 300_000) -> None:
-        """Drop a file of many chunks, and come back when two of them are scored and more are at work."""
-        self.generate(name, rows, seed)
+    def begin_large(self, stem: str, seed: int, rows: int = 300_000) -> str:
+        """Drop a file of many chunks, come back when two of them are scored and more are at work; give its name.
+
+        Name and content are new in each run: a lab that is up has not seen them, or would answer with what it has.
+        """
+        name = f"{stem}-{_RUN}.csv"
+        self.generate(name, rows, _RUN + seed)
         self.drop(name)
         wait_for(lambda: self.batch_of(name).chunks_done >= 2, f"two chunks of {name}", 150, 0.3)
+        return name
 
     def check_once(self, name: str, rows: int) -> Facts:
         """Prove that a file was published once, whole: its batch, its receipt, one row for each of its loans."""

@@ -44,8 +44,7 @@ OUTAGES = (
 @pytest.mark.parametrize("outage", OUTAGES, ids=lambda outage: outage.name)
 def test_storage_in_trouble(lab: Lab, service: Service, outage: Outage) -> None:
     """An export that is read-only, full, withdrawn or served anew in mid-batch costs time and nothing else."""
-    name = f"{outage.name}.csv"
-    service.begin_large(name, 31 + OUTAGES.index(outage))
+    name = service.begin_large(outage.name, 31 + OUTAGES.index(outage))
     before = service.restarts()
     lab.on("n1", outage.begin)
     slowest = ask_status(service, outage.seconds)
@@ -71,16 +70,16 @@ def ask_status(service: Service, seconds: float) -> float:
 
 def test_a_server_that_hangs(lab: Lab, service: Service) -> None:
     """The server hangs for minutes in mid-batch: `status` and `why` answer, the daemon lives, and the batch goes on."""
-    service.begin_large("hangs.csv", 41)
+    name = service.begin_large("hangs", 41)
     before = service.restarts()
     lab.do("freeze", "n1")
     try:
         slowest = ask_status(service, 150)
-        why = service.loans("why hangs.csv")
+        why = service.loans(f"why {name}")
     finally:
         lab.do("thaw", "n1")
-    took = service.await_published(["hangs.csv"], 400)
-    found = service.check_once("hangs.csv", ROWS)
+    took = service.await_published([name], 400)
+    found = service.check_once(name, ROWS)
     print(
         f"\nhung for 150 s: slowest status {slowest:.1f} s, why {why.seconds:.1f} s; "
         f"published {took:.0f} s after it ended"
@@ -94,7 +93,7 @@ def test_a_server_that_hangs(lab: Lab, service: Service) -> None:
 
 def test_a_stop_while_the_server_hangs(lab: Lab, service: Service) -> None:
     """`systemctl stop` ends while the storage hangs, and the next start finishes the batch."""
-    service.begin_large("stopped.csv", 42)
+    name = service.begin_large("stopped", 42)
     lab.do("freeze", "n1")
     try:
         time.sleep(5)
@@ -102,29 +101,29 @@ def test_a_stop_while_the_server_hangs(lab: Lab, service: Service) -> None:
     finally:
         lab.do("thaw", "n1")
     lab.on("n2", f"systemctl reset-failed {UNIT} || true; systemctl start {UNIT}", 200)
-    service.await_published(["stopped.csv"], 400)
-    service.check_once("stopped.csv", ROWS)
+    service.await_published([name], 400)
+    service.check_once(name, ROWS)
     print(f"\nstopped after {ran.seconds:.1f} s: {ran.out.strip()}")
     assert ran.seconds < 20
 
 
 def test_an_execute_node_without_network(lab: Lab, service: Service) -> None:
     """The cable of an execute node is pulled for a minute: the batch is published once."""
-    service.begin_large("cable.csv", 43)
+    name = service.begin_large("cable", 43)
     lab.do("link", "n3", "down")
     time.sleep(60)
     lab.do("link", "n3", "up")
-    took = service.await_published(["cable.csv"], 600)
-    service.check_once("cable.csv", ROWS)
+    took = service.await_published([name], 600)
+    service.check_once(name, ROWS)
     print(f"\ncable of n3 out for 60 s: published {took:.0f} s after it was back")
 
 
 def test_an_execute_node_without_power(lab: Lab, service: Service) -> None:
     """An execute node loses its power with chunks at work: the others do them, within minutes."""
-    service.begin_large("power.csv", 44)
+    name = service.begin_large("power", 44)
     lab.do("cut", "n4")
-    took = service.await_published(["power.csv"], 900)
-    found = service.check_once("power.csv", ROWS)
+    took = service.await_published([name], 900)
+    found = service.check_once(name, ROWS)
     print(f"\nn4 without power: published {took:.0f} s later, {found.attempt} attempt(s)")
     lab.boot("n4", keep=True)
     assert took < 400
@@ -132,14 +131,14 @@ def test_an_execute_node_without_power(lab: Lab, service: Service) -> None:
 
 def test_an_access_point_without_power(lab: Lab, service: Service) -> None:
     """The access point loses its power in mid-batch: started again, it goes on by itself and publishes once."""
-    service.begin_large("access.csv", 45)
+    name = service.begin_large("access", 45)
     lab.do("cut", "n2")
     begun = time.monotonic()
     lab.boot("n2", keep=True)
     wait_for(lambda: lab.try_on("n2", f"systemctl is-active {UNIT}").out.strip() == "active", "the daemon", 200)
     up = time.monotonic() - begun
-    took = service.await_published(["access.csv"], 600)
-    service.check_once("access.csv", ROWS)
+    took = service.await_published([name], 600)
+    service.check_once(name, ROWS)
     print(f"\nn2 without power: daemon up {up:.0f} s after it, published {took:.0f} s later")
     lab.on("n2", "sysctl -q -w net.ipv4.tcp_keepalive_intvl=10 net.ipv4.tcp_keepalive_probes=3")
 
