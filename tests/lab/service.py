@@ -147,3 +147,7 @@ class Service:
     def restarts(self) -> int:
         """Tell how often systemd has started the daemon anew."""
         return int(self.lab.on("n2", f"systemctl show -p NRestarts --value {UNIT}"))
+
+    def is_up(self) -> bool:
+        """Tell whether systemd takes the daemon for started."""
+        return self.lab.try_on("n2", f"systemctl is-active {UNIT}").out.strip() == "active"

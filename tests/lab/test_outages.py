@@ -135,7 +135,7 @@ def test_an_access_point_without_power(lab: Lab, service: Service) -> None:
     lab.do("cut", "n2")
     begun = time.monotonic()
     lab.boot("n2", keep=True)
-    wait_for(lambda: lab.try_on("n2", f"systemctl is-active {UNIT}").out.strip() == "active", "the daemon", 200)
+    wait_for(service.is_up, "the daemon", 200)
     up = time.monotonic() - begun
     took = service.await_published([name], 600)
     service.check_once(name, ROWS)
@@ -145,7 +145,7 @@ def test_an_access_point_without_power(lab: Lab, service: Service) -> None:
 
 def test_a_second_daemon(lab: Lab, service: Service) -> None:
     """A second daemon for the same tree, on another machine, is refused and says which one serves it."""
-    assert lab.try_on("n2", f"systemctl is-active {UNIT}").out.strip() == "active"
+    assert service.is_up()
     text = lab.on("n2", "sed -e 's|^state = .*|state = \"/tmp/second\"|' /etc/loans.toml")
     lab.on("n3", f"cat >/tmp/second.toml <<'END'\n{text}\nEND")
     ran = lab.try_on(
