@@ -1,0 +1,6 @@
+"""What every test relies on, whoever started it."""
+
+import signal
+
+# A script's background process ignores Ctrl-C, and so does all that it starts; tests press it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
