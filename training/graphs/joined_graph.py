@@ -3,8 +3,10 @@
     features ─┬─ member 1 ─ x weight ─┐
               └─ member 2 ─ x weight ─┴─ sum ─ calibration ─ clip to 0..1 ─ pd
 
-A calibration y0 + sum of slope_i * min(max(x - start_i, 0), width_i) over its straight pieces adds up terms that are
-all positive: nothing cancels out, so float32 keeps its digits, and each term rises with x, so the sum does.
+A calibration finds the straight piece that a mean lies on by counting the knots that it reached, and answers low +
+slope * (x - start) of that piece, kept between the piece's ends so that it rises exactly. Nothing but counts is summed
+up: how onnxruntime sums hangs on the number of rows, so a sum of rounded terms would give a loan other bits alone than
+in company.
 """
 
 from collections.abc import Sequence
@@ -83,22 +85,31 @@ def join_graphs(
 
 def _calibrate(calibration: Calibration, nodes: list["onnx.NodeProto"], constants: list["onnx.TensorProto"]) -> str:
     """Add the nodes of a calibration of the mean; give the name of what comes out."""
-    from onnx import helper
+    from onnx import TensorProto, helper
 
     if not calibration.knots:
         return _MEAN
     across, up = np.array(calibration.knots).T
-    widths, slopes = np.diff(across), np.diff(up) / np.diff(across)
-    pieces = {"starts": across[:-1], "widths": widths, "slopes": slopes}
-    constants += [_constant(f"curve_{name}", values.astype(np.float32)[None]) for name, values in pieces.items()]
-    constants += [_constant("curve_lowest", np.float32(up[0])), _constant("curve_axis", np.array([1], np.int64))]
+    slopes = np.diff(up) / np.diff(across)
+    pieces = {"starts": across[:-1], "slopes": slopes, "lows": up[:-1], "highs": up[1:]}
+    constants += [_constant(f"curve_{name}", values.astype(np.float32)) for name, values in pieces.items()]
+    knots = across[None, 1:-1].astype(np.float32)
+    constants += [_constant("curve_knots", knots), _constant("curve_axis", np.array([1], np.int64))]
+    nodes += [
+        helper.make_node("GreaterOrEqual", [_MEAN, "curve_knots"], ["curve_reached"], name="curve_reached"),
+        helper.make_node("Cast", ["curve_reached"], ["curve_steps"], name="curve_steps", to=TensorProto.FLOAT),
+        helper.make_node("ReduceSum", ["curve_steps", "curve_axis"], ["curve_count"], name="curve_count"),
+        helper.make_node("Cast", ["curve_count"], ["curve_piece"], name="curve_piece", to=TensorProto.INT64),
+    ]
+    for name in pieces:
+        found = f"curve_{name.removesuffix('s')}"
+        nodes.append(helper.make_node("Gather", [f"curve_{name}", "curve_piece"], [found], name=found))
     steps = (
-        ("Sub", [_MEAN, "curve_starts"], "curve_beyond"),
-        ("Relu", ["curve_beyond"], "curve_above"),
-        ("Min", ["curve_above", "curve_widths"], "curve_inside"),
-        ("Mul", ["curve_inside", "curve_slopes"], "curve_rises"),
-        ("ReduceSum", ["curve_rises", "curve_axis"], "curve_rise"),
-        ("Add", ["curve_rise", "curve_lowest"], "curve_pd"),
+        ("Sub", [_MEAN, "curve_start"], "curve_beyond"),
+        ("Mul", ["curve_beyond", "curve_slope"], "curve_rise"),
+        ("Add", ["curve_low", "curve_rise"], "curve_line"),
+        ("Max", ["curve_line", "curve_low"], "curve_not_below"),
+        ("Min", ["curve_not_below", "curve_high"], "curve_pd"),
     )
     nodes += [helper.make_node(kind, inputs, [output], name=output) for kind, inputs, output in steps]
     return steps[-1][2]

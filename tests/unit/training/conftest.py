@@ -34,10 +34,10 @@ def contract() -> Contract:
 
 @pytest.fixture(scope="session")
 def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a file of 6,000 generated, labelled loans."""
+    """Give a file of 4,000 generated, labelled loans."""
     path = tmp_path_factory.mktemp("history") / "generated loans.csv"
     sink = io.BytesIO()
-    generate_loans(6_000, 11, labelled=True, sink=sink)
+    generate_loans(4_000, 11, labelled=True, sink=sink)
     path.write_bytes(sink.getvalue())
     return path
 

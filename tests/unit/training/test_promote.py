@@ -66,7 +66,7 @@ def test_a_version_tells_where_it_came_from(history: Path, make_request: MakeReq
     assert manifest.contract == request.contract
     facts = manifest.training
     assert (facts["run"], facts["seed"], facts["split"]) == (request.run_id, "3", "by content")
-    assert int(facts["train_rows"]) + int(facts["test_rows"]) == 6_000
+    assert int(facts["train_rows"]) + int(facts["test_rows"]) == 4_000
     assert facts["code"].startswith("0.")
     assert facts["decision"] == conclusion.why
     fitted = read_details(request.layout.outcome(f"train-{manifest.candidate}"), Fitted)
@@ -80,7 +80,7 @@ def test_a_version_tells_where_it_came_from(history: Path, make_request: MakeReq
     assert manifest.policy.refer_from == pytest.approx(manifest.policy.decline_from / 2)
     (file,) = manifest.history
     content = history.read_bytes()
-    assert (file.name, file.bytes, file.rows) == (history.name, len(content), 6_000)
+    assert (file.name, file.bytes, file.rows) == (history.name, len(content), 4_000)
     assert file.sha256 == hashlib.sha256(content).hexdigest()
     assert file.modified.startswith("20")
     assert {"python", "scikit-learn", "skl2onnx", "onnxruntime"} <= set(manifest.packages)
