@@ -176,7 +176,7 @@ def test_shards_cover_every_file(tmp_path: Path, history: Path, contract: Contra
     shards = plan_shards([history, second], contract, 4)
     assert [shard.number for shard in shards] == list(range(1, len(shards) + 1))
     assert {shard.file for shard in shards} == {0, 1}
-    for file, rows in ((0, 6_000), (1, 99)):
+    for file, rows in ((0, 4_000), (1, 99)):
         chunks = [shard.chunk for shard in shards if shard.file == file]
         assert sum(chunk.rows for chunk in chunks) == rows
         assert all(before.stop == after.start for before, after in pairwise(chunks))
