@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+import threading
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -41,6 +42,7 @@ class Groups:
         self._clusters = clusters
         self._counted: float | None = None
         self._ended: set[str] = set()
+        self._clearing = threading.Lock()
         self.places = 1
         """Jobs that the pool could run at a time, as it was counted last."""
 
@@ -183,15 +185,17 @@ class Groups:
         A group's event log, by which a later daemon finds it, goes last.
         """
         self._ended.update(groups)
-        for group in list(self._ended):
-            try:
-                with suppress(FileNotFoundError):
-                    shutil.rmtree(self._place.layout.group(group).root)
-                self._place.state.event_log(group).unlink(missing_ok=True)
-            except OSError:
-                continue
-            self._ended.discard(group)
-        return not self._ended
+        # Two threads that remove one folder take each other's files away; each then believes that the folder is gone.
+        with self._clearing:
+            for group in list(self._ended):
+                try:
+                    with suppress(FileNotFoundError):
+                        shutil.rmtree(self._place.layout.group(group).root)
+                    self._place.state.event_log(group).unlink(missing_ok=True)
+                except OSError:
+                    continue
+                self._ended.discard(group)
+            return not self._ended
 
     def _judge(self, batch: Batch, watch: JobWatch) -> Batch:
         """Decide what follows from the end of the job: the part counts, not the exit code."""
