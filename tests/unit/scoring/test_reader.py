@@ -70,7 +70,7 @@ GOOD_ROW = b"1,2,3,4,A,6,CAR,8\n"
 
 
 @given(body=bodies)
-@settings(max_examples=120)
+@settings(max_examples=200)
 @example(body="\ufeff".encode() + GOOD_ROW)
 @example(body=b"x\x01" + GOOD_ROW)
 @example(body="xڀ".encode() + GOOD_ROW)
@@ -83,7 +83,7 @@ def test_any_bytes_are_read_as_plainly(tmp_path: Path, body: bytes) -> None:
 
 
 @given(body=bodies, block=st.sampled_from([1, 2, 3, 13, 50, 200]), chunk=st.sampled_from([1, 60, 1 << 30]))
-@settings(max_examples=60)
+@settings(max_examples=100)
 def test_block_and_chunk_ends_do_not_matter(tmp_path: Path, body: bytes, block: int, chunk: int) -> None:
     """For any bytes, the reading is the same wherever blocks and chunks end."""
     with pytest.MonkeyPatch.context() as patch:

@@ -92,7 +92,7 @@ def test_text_of_a_number(text: str, column: Column) -> None:
         st.from_regex(r"[+-]?[0-9]{0,30}\.?[0-9]{0,30}([eE][+-]?[0-9]{1,3})?", fullmatch=True),
     )
 )
-@settings(max_examples=120)
+@settings(max_examples=200)
 def test_any_number_is_read_to_the_last_bit(text: str) -> None:
     """Numbers of any length and exponent are rounded once to float64, once to float32, both ways, or are no numbers."""
     reader = reader_of(Column("id", Role.ID), NUMBER)
@@ -114,7 +114,7 @@ def _reader() -> ValueReader:
 
 
 @given(body=st.lists(st.one_of(records, bare_records, good_records), min_size=1, max_size=12).map(b"".join))
-@settings(max_examples=80)
+@settings(max_examples=120)
 def test_ways_agree(body: bytes) -> None:
     """On records of sound structure the quick way gives the values of the careful way, or refuses to answer."""
     index = index_records(body, Source("", 1, ",", HEADER, 0, 1, "utf-8").shape, final=True)

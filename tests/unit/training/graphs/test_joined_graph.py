@@ -85,7 +85,7 @@ def curves(draw: st.DrawFn) -> Calibration:
     return fit_calibration(kind, said, seen)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(curve=curves(), weight=st.floats(0.05, 0.95))
 def test_any_curve_and_weights_agree(
     members: tuple[Pipeline, ...], contract: Contract, loans: LabelledLoans, curve: Calibration, weight: float
