@@ -2,7 +2,6 @@
 
 import logging
 import shutil
-import threading
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -42,7 +41,6 @@ class Groups:
         self._clusters = clusters
         self._counted: float | None = None
         self._ended: set[str] = set()
-        self._clearing = threading.Lock()
         self.places = 1
         """Jobs that the pool could run at a time, as it was counted last."""
 
@@ -185,17 +183,20 @@ class Groups:
         A group's event log, by which a later daemon finds it, goes last.
         """
         self._ended.update(groups)
-        # Two threads that remove one folder take each other's files away; each then believes that the folder is gone.
-        with self._clearing:
-            for group in list(self._ended):
-                try:
-                    with suppress(FileNotFoundError):
-                        shutil.rmtree(self._place.layout.group(group).root)
-                    self._place.state.event_log(group).unlink(missing_ok=True)
-                except OSError:
+        for group in list(self._ended):
+            root = self._place.layout.group(group).root
+            try:
+                with suppress(FileNotFoundError):
+                    shutil.rmtree(root)
+                # Two threads that remove one folder take each other's files away. The one that misses a file is not
+                # done: were the log gone and the daemon killed before the other ended, nobody would find the rest.
+                if stands(root):
                     continue
-                self._ended.discard(group)
-            return not self._ended
+                self._place.state.event_log(group).unlink(missing_ok=True)
+            except OSError:
+                continue
+            self._ended.discard(group)
+        return not self._ended
 
     def _judge(self, batch: Batch, watch: JobWatch) -> Batch:
         """Decide what follows from the end of the job: the part counts, not the exit code."""

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
+from dag_specs.event_log import create_log
 from dag_specs.jobs import JobState
 from inbox_watcher import groups
 from inbox_watcher.batch import FINAL, Batch, State
 from inbox_watcher.config import Site
 from inbox_watcher.journal import Journal
-from inbox_watcher.layout import Layout
+from inbox_watcher.layout import GROUP_PREFIX, Layout, StateLayout
 from inbox_watcher.steps import Steps
 from scoring import pipeline
 from scoring.atomic import refresh_folder
@@ -152,6 +153,27 @@ def test_what_is_left_of_a_group_whose_files_go_on_is_found(
     assert not list(layout.batches.glob("group-*"))
     assert not list((Path(site.state) / "events").iterdir())
     again.close()
+
+
+def test_a_folder_of_a_group_that_is_not_wholly_gone_keeps_its_event_log(
+    site: Site, layout: Layout, journal: Journal, scheduler: PoolInProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another thread takes a file away under the clearing: while the folder stands, the log that finds it stays too."""
+    steps = Steps(site, journal, lambda: nullcontext(scheduler))
+    group = f"{GROUP_PREFIX}20261122-150801-000001"
+    layout.group(group).logs.mkdir(parents=True)
+    create_log(StateLayout(Path(site.state)).event_log(group))
+
+    def find_nothing(*_: object) -> None:
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory")
+
+    with monkeypatch.context() as trouble:
+        trouble.setattr("inbox_watcher.groups.shutil.rmtree", find_nothing)
+        assert not steps.clear_away([group])
+    assert steps.find_leftovers(()) == [group]
+    assert steps.clear_away()
+    assert steps.find_leftovers(()) == []
+    assert not list(layout.batches.glob("group-*"))
 
 
 def test_trials_that_the_storage_refuses_leave_nothing(
