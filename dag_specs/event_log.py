@@ -138,17 +138,25 @@ def split_events(data: bytes) -> tuple[tuple[JobEvent, ...], int, int]:
     return tuple(events), damaged, used
 
 
-def create_log(path: Path) -> None:
+def create_log(path: Path) -> bool:
     """Make an empty event log that HTCondor can append to, for the owner and the group only (mode 0660).
 
-    A job whose log cannot be written runs and tells nothing, so this is proved before it is submitted.
-    Raises SchedulerError when the log cannot be written.
+    Tells whether it was made now; one that stands already is left as it is. A job whose log cannot be written runs and
+    tells nothing, so this is proved before it is submitted. Raises SchedulerError when the log cannot be written.
     """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
     try:
         path.parent.mkdir(mode=0o770, parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o660))
+        try:
+            log = os.open(path, flags | os.O_EXCL, 0o660)
+            made = True
+        except FileExistsError:
+            log = os.open(path, flags, 0o660)
+            made = False
+        os.close(log)
     except OSError as error:
         raise SchedulerError(
             f"HTCondor's event log {path} cannot be written: {error.strerror}.",
             "Check that the site's folder for local state is on a local disk of this machine, writable and not full.",
         ) from error
+    return made

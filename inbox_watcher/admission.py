@@ -185,7 +185,7 @@ class Admission:
     def _open(self, name: str, pin: Pin, challenger: Challenger | None) -> Batch:
         when = now()
         batch = Batch(
-            id=new_batch_id(),
+            id=self._take_id(),
             name=os.fsencode(name),
             state=State.CLAIMING,
             created=when,
@@ -197,6 +197,15 @@ class Admission:
         self._journal.record(batch)
         _LOG.info("%s: a file arrived", batch.id)
         return batch
+
+    def _take_id(self) -> str:
+        """Give an id that no batch has: the folder of another one, and the loans in it, would be taken for this one's.
+
+        Nobody else makes batches, so it is free until it is journaled.
+        """
+        while self._journal.find(batch_id := new_batch_id()) is not None:
+            continue
+        return batch_id
 
     def _choose_output(self, name: str) -> str:
         stem = output_stem(name)

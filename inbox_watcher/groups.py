@@ -91,7 +91,7 @@ class Groups:
         return found
 
     def _submit_fresh(self, batches: Sequence[Batch], request: Request) -> list[Batch]:
-        group = f"{GROUP_PREFIX}{new_batch_id()}"
+        group = self._take_name()
         try:
             marked = self._prepare(group, batches)
         except Exception:  # swallows nothing: whatever it is goes on after the clearing
@@ -108,11 +108,16 @@ class Groups:
             [advance(batch, State.RUNNING, now(), clusters=(*batch.clusters, number)) for batch in marked]
         )
 
+    def _take_name(self) -> str:
+        """Name a group as no other is called. Its event log, made here, keeps the name, whichever thread asks next."""
+        reach("group.log.before")
+        while not create_log(self._place.state.event_log(group := f"{GROUP_PREFIX}{new_batch_id()}")):
+            continue
+        reach("group.log.after")
+        return group
+
     def _prepare(self, group: str, batches: Sequence[Batch]) -> list[Batch]:
         """Put on disk what a group's job needs, and write down that it is about to be submitted."""
-        reach("group.log.before")
-        create_log(self._place.state.event_log(group))
-        reach("group.log.after")
         folder = self._place.layout.group(group)
         reach("group.folder.before")
         folder.logs.mkdir(mode=0o770, parents=True)

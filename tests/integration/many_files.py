@@ -102,7 +102,8 @@ def check_published_once(live: LiveSite, count: int) -> None:
     layout = live.layout
     published = {path.name for path in layout.outbox.iterdir() if not path.name.endswith(".report.html")}
     kinds = ("predictions.csv", "rejects.csv", "receipt.json")
-    assert published == {f"{name}.{kind}" for name in good for kind in kinds}
+    wanted = {f"{name}.{kind}" for name in good for kind in kinds}
+    assert published == wanted, f"missing: {sorted(wanted - published)[:9]}, besides: {sorted(published - wanted)[:9]}"
     seen = set()
     for name in good:
         receipt = read_receipt(layout.result(name, "receipt.json"))

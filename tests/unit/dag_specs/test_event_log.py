@@ -165,12 +165,12 @@ def test_event_larger_than_a_look_is_read(tmp_path: Path) -> None:
 
 
 def test_log_is_made_for_owner_and_group_only(tmp_path: Path) -> None:
-    """The log is there before the job is, and never world-readable; making it again changes nothing."""
+    """The log is there before the job is, and never world-readable; making it again changes nothing, and says so."""
     path = tmp_path / "state" / "batch.log"
-    create_log(path)
+    assert create_log(path)
     assert path.stat().st_mode & 0o007 == 0
     path.write_bytes(_text(1))
-    create_log(path)
+    assert not create_log(path)
     assert path.read_bytes() == _text(1)
 
 

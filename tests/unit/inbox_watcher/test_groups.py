@@ -176,6 +176,24 @@ def test_a_folder_of_a_group_that_is_not_wholly_gone_keeps_its_event_log(
     assert not list(layout.batches.glob("group-*"))
 
 
+def test_a_group_takes_no_name_that_another_one_has(
+    site: Site, layout: Layout, journal: Journal, scheduler: PoolInProcess, open_batch: OpenBatch, drop: Drop,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """The digits of a name may be drawn twice in a second: the second group draws again and leaves the first alone."""
+    make_files(drop, open_batch)
+    steps = Steps(site, journal, lambda: nullcontext(scheduler))
+    for _ in range(2):
+        for batch in journal.open_batches():
+            steps.take(batch)
+    drawn = iter(["20261122-150801-aaaaaa", "20261122-150801-aaaaaa", "20261122-150801-bbbbbb"])
+    monkeypatch.setattr(groups, "new_batch_id", lambda: next(drawn))
+    first, second, _ = journal.open_batches()
+    (one,), (other,) = steps.submit_group([first]), steps.submit_group([second])
+    assert (one.group, other.group) == ("group-20261122-150801-aaaaaa", "group-20261122-150801-bbbbbb")
+    assert sorted(path.name for path in layout.batches.glob("group-*")) == [one.group, other.group]
+
+
 def test_trials_that_the_storage_refuses_leave_nothing(
     site: Site, layout: Layout, journal: Journal, scheduler: PoolInProcess, open_batch: OpenBatch, drop: Drop,
     monkeypatch: pytest.MonkeyPatch,

@@ -1,8 +1,11 @@
 """The daemon as a whole on real folders, with a pool in this process: it listens, goes on, and ends when told."""
 
+import hashlib
 import logging
 import os
+import random
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -92,6 +95,28 @@ def test_the_same_name_twice_makes_two_results(run: Run, drop: Drop, layout: Lay
     daemon.wait_until_all_done(4)
     names = sorted(path.name for path in layout.failed.iterdir() if not path.name.endswith(".error.txt"))
     assert names == ["LOANS.CSV.GZ", "loans.rev3.csv.gz"]
+
+
+@pytest.mark.usefixtures("pin")
+def test_ids_that_meet_mix_no_files(run: Run, drop: Drop, layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of many files of one second two draw the same digits: each is still a batch of its own, with its own loans."""
+    digits = random.Random(1)
+    monkeypatch.setattr(
+        "inbox_watcher.claim.secrets", SimpleNamespace(token_hex=lambda _: f"{digits.randrange(24):06x}")
+    )
+    daemon = run()
+    sent = {}
+    for number in range(60):
+        sent[f"{number:02d}"] = drop(f"{number:02d}.csv", rows=2 + number % 5, seed=number)
+        if number % 10 == 9:
+            daemon.wait_for_outbox(f"{number - 5:02d}.predictions.csv")
+    daemon.wait_until_all_done(len(sent))
+    published = {path.name for path in layout.outbox.iterdir()}
+    assert published >= {f"{name}.{kind}" for name in sent for kind in ("predictions.csv", "receipt.json")}
+    for name, content in sent.items():
+        receipt = read_receipt(layout.result(name, "receipt.json"))
+        assert receipt.input_sha256 == hashlib.sha256(content).hexdigest()
+        assert layout.archived(receipt.batch, f"{name}.csv").read_bytes() == content
 
 
 @pytest.mark.usefixtures("pin")
