@@ -52,7 +52,8 @@ check: $(DEV_STAMP)  ## Lint, format check and strict types
 
 .PHONY: unit
 unit: $(DEV_STAMP)  ## The tests that need no pool (under a minute)
-	$(BIN)/python -m pytest tests/unit -n auto --dist worksteal
+	@# Half again as many at a time as there are cores: some tests wait more than they work.
+	$(BIN)/python -m pytest tests/unit -n $$(( ($$(nproc) * 3 + 1) / 2 )) --dist worksteal
 
 # The unit is judged by systemd itself, the model card by a real browser, which needs letters to draw.
 .PHONY: judges

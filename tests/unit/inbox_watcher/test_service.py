@@ -102,11 +102,11 @@ def test_ids_that_meet_mix_no_files(run: Run, drop: Drop, layout: Layout, monkey
     """Of many files of one second two draw the same digits: each is still a batch of its own, with its own loans."""
     digits = random.Random(1)
     monkeypatch.setattr(
-        "inbox_watcher.claim.secrets", SimpleNamespace(token_hex=lambda _: f"{digits.randrange(24):06x}")
+        "inbox_watcher.claim.secrets", SimpleNamespace(token_hex=lambda _: f"{digits.randrange(16):06x}")
     )
     daemon = run()
     sent = {}
-    for number in range(60):
+    for number in range(30):
         sent[f"{number:02d}"] = drop(f"{number:02d}.csv", rows=2 + number % 5, seed=number)
         if number % 10 == 9:
             daemon.wait_for_outbox(f"{number - 5:02d}.predictions.csv")

@@ -138,7 +138,7 @@ def tables(draw: st.DrawFn) -> tuple[list[str], list[list[str]], Wishes]:
     return header, rows, Wishes((header[0].strip(),), header[1].strip()) if named else NOTHING
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(tables(), st.sampled_from(",;\t|"))
 def test_whatever_the_file_its_contract_accepts_it(
     table: tuple[list[str], list[list[str]], Wishes], separator: str
