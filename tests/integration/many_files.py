@@ -1,5 +1,6 @@
 """Many small files, a few of them poison: made, dropped at a pace, and counted to the last."""
 
+import hashlib
 import io
 import time
 from collections import Counter
@@ -105,8 +106,10 @@ def check_published_once(live: LiveSite, count: int) -> None:
     wanted = {f"{name}.{kind}" for name in good for kind in kinds}
     assert published == wanted, f"missing: {sorted(wanted - published)[:9]}, besides: {sorted(published - wanted)[:9]}"
     seen = set()
+    sent = dict(make_files(count))
     for name in good:
         receipt = read_receipt(layout.result(name, "receipt.json"))
+        assert receipt.input_sha256 == hashlib.sha256(sent[f"{name}.csv"]).hexdigest()
         assert (receipt.rows_in, receipt.scored, receipt.rejected) == (ROWS, ROWS, 0)
         assert layout.result(name, "predictions.csv").read_bytes().count(b"\n") == ROWS + 1
         seen.add(receipt.batch)
