@@ -163,7 +163,10 @@ def _prove(path: Path, plan: Plan, proposal: Proposal) -> Proposal:
             if block.values.labels is not None:
                 sample.add(block.values.features, block.values.labels, block.rows)
     proved = replace(proposal, rejected=dict(sorted(rejected.items())))
-    return leave_out(proved, {name: _describe_leak(area) for name, area in sample.find_leaks(contract).items()})
+    leaks = {name: _describe_leak(area) for name, area in sample.find_leaks(contract).items()}
+    reduced = leave_out(proved, leaks)
+    # What a column cost that is left out costs nothing any more, or another column is to blame.
+    return _prove(path, plan, reduced) if rejected and reduced.contract != proposal.contract else reduced
 
 
 def replace_columns(contract: Contract, columns: tuple[Column, ...]) -> Contract:

@@ -41,6 +41,15 @@ def make_files(drop: Drop, open_batch: OpenBatch) -> None:
         open_batch(f"{number}.csv", f"20261122-150801-00000{number}")
 
 
+def plan_files(site: Site, journal: Journal, pool: PoolInProcess) -> Steps:
+    """Claim and plan all open batches, so that they can be submitted together."""
+    steps = Steps(site, journal, lambda: nullcontext(pool))
+    for _ in range(2):
+        for batch in journal.open_batches():
+            steps.take(batch)
+    return steps
+
+
 def go_on(site: Site, journal: Journal, pool: PoolInProcess) -> None:
     """Take all open batches to their end, small ones together, with a daemon that remembers nothing of before."""
     steps = Steps(site, journal, lambda: nullcontext(pool))
@@ -182,10 +191,7 @@ def test_a_group_takes_no_name_that_another_one_has(
 ) -> None:  # fmt: skip
     """The digits of a name may be drawn twice in a second: the second group draws again and leaves the first alone."""
     make_files(drop, open_batch)
-    steps = Steps(site, journal, lambda: nullcontext(scheduler))
-    for _ in range(2):
-        for batch in journal.open_batches():
-            steps.take(batch)
+    steps = plan_files(site, journal, scheduler)
     drawn = iter(["20261122-150801-aaaaaa", "20261122-150801-aaaaaa", "20261122-150801-bbbbbb"])
     monkeypatch.setattr(groups, "new_batch_id", lambda: next(drawn))
     first, second, _ = journal.open_batches()
@@ -200,10 +206,7 @@ def test_trials_that_the_storage_refuses_leave_nothing(
 ) -> None:  # fmt: skip
     """Each trial to submit is another group; what is left of one that failed goes as soon as the storage allows it."""
     make_files(drop, open_batch)
-    steps = Steps(site, journal, lambda: nullcontext(scheduler))
-    for _ in range(2):
-        for batch in journal.open_batches():
-            steps.take(batch)
+    steps = plan_files(site, journal, scheduler)
 
     def refuse(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -242,10 +245,7 @@ def test_a_bad_chunk_stops_no_other(
 ) -> None:
     """A file whose content was changed after it was planned fails with its own words; its company is published."""
     make_files(drop, open_batch)
-    steps = Steps(site, journal, lambda: nullcontext(scheduler))
-    for _ in range(2):
-        for batch in journal.open_batches():
-            steps.take(batch)
+    plan_files(site, journal, scheduler)
     spoilt = layout.batch("20261122-150801-000002").input
     spoilt.write_bytes(spoilt.read_bytes().replace(b"3", b"4"))
     go_on(site, journal, scheduler)
@@ -260,10 +260,7 @@ def test_storage_trouble_of_one_keeps_no_other(
 ) -> None:
     """A batch whose part cannot be read after the job is looked at again, alone; the others are published meanwhile."""
     make_files(drop, open_batch)
-    steps = Steps(site, journal, lambda: nullcontext(scheduler))
-    for _ in range(2):
-        for batch in journal.open_batches():
-            steps.take(batch)
+    steps = plan_files(site, journal, scheduler)
     members = steps.submit_group(journal.open_batches())
     outcome = layout.batch(members[1].id).parts / "000000.outcome.json"
     content = outcome.read_bytes()
@@ -330,10 +327,7 @@ def test_storage_that_keeps_chunks_off_counts_for_nobody(
     """Files whose chunks the storage refuses are tried again, uncounted; of the same jobs, a bad file's tries count."""
     scheduler = PoolInProcess()
     make_files(drop, open_batch)
-    steps = Steps(site, journal, lambda: nullcontext(scheduler))
-    for _ in range(2):
-        for batch in journal.open_batches():
-            steps.take(batch)
+    steps = plan_files(site, journal, scheduler)
     spoilt = layout.batch("20261122-150801-000002").input
     spoilt.write_bytes(spoilt.read_bytes().replace(b"3", b"4"))
     real, stale = pipeline.score_chunk, {"20261122-150801-000000", "20261122-150801-000001"}

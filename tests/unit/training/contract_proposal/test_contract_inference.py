@@ -102,6 +102,7 @@ def test_the_same_file_gives_the_same_bytes(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["contract.toml", "loans.csv", "loans.csv.gz"]
 
 
+_TOLD = Wishes(("Loan Ref",), "Outcome")
 _TITLES = st.text(st.characters(exclude_characters="\n\r\0", exclude_categories=["Cs"]), min_size=1, max_size=8)
 _NAMES = st.one_of(
     _TITLES, st.sampled_from(["id", "status", "age", 'a"b', "back\\slash", "\x7f", "é\u2028", "^x$", "[x]#", "'"])
@@ -138,7 +139,7 @@ def tables(draw: st.DrawFn) -> tuple[list[str], list[list[str]], Wishes]:
     return header, rows, Wishes((header[0].strip(),), header[1].strip()) if named else NOTHING
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(tables(), st.sampled_from(",;\t|"))
 def test_whatever_the_file_its_contract_accepts_it(
     table: tuple[list[str], list[list[str]], Wishes], separator: str
@@ -174,6 +175,23 @@ def test_whatever_the_file_its_contract_accepts_it(
             assert rule in ("not_a_number", "out_of_range") or (
                 rule in ("missing_value", "unknown_category") and column == label
             )
+
+
+def test_what_a_column_cost_that_is_left_out_is_not_told(tmp_path: Path) -> None:
+    """A column that tells the outcome goes, and its broken cells cost no row; where it has to stay, they do."""
+    rows = []
+    for row in range(4_000):
+        late = "x" if row % 2_000 == 0 else str(row % 2 * 1_000 + row % 200)
+        rows.append([f"{row:04d}", "bad" if row % 2 else "good", late, str(row // 2 * 7 % 50)])
+    inference, output = infer(make_csv(["Loan Ref", "Outcome", "Late", "Amount"], rows), tmp_path, _TOLD)
+    assert [column.name for column in inference.proposal.contract.features] == ["Amount"]
+    assert inference.proposal.rejected == {}
+    assert read_by(load_contract(output), tmp_path / "loans.csv") == (4_000, Counter())
+    output.unlink()
+    alone = make_csv(["Loan Ref", "Outcome", "Late"], [row[:3] for row in rows])
+    inference, _ = infer(alone, tmp_path, _TOLD)
+    assert [column.name for column in inference.proposal.contract.features] == ["Late"]
+    assert inference.proposal.rejected == {'not_a_number in "Late"': 2}
 
 
 def test_what_nobody_knows_has_to_be_filled_in(tmp_path: Path) -> None:

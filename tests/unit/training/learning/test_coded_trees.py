@@ -151,7 +151,7 @@ def fill(contract: Contract, stream: np.random.Generator, count: int) -> np.ndar
     return np.column_stack(columns).astype(np.float32)
 
 
-@settings(deadline=None, max_examples=5, derandomize=True)
+@settings(deadline=None, max_examples=8, derandomize=True)
 @given(contract=contracts(), seed=st.integers(0, 2**32 - 1))
 def test_any_contract_exports_and_proves(contract: Contract, seed: int) -> None:
     """Every candidate learns from 300 loans of any contract, and its graph is proved equal on loans and built rows."""
