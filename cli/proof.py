@@ -19,7 +19,7 @@ def register(app: typer.Typer) -> None:
 def verify(batch: BatchArgument, site: SiteOption = DEFAULT_SITE, json: JsonOption = False) -> None:
     """Prove a published receipt again from the files. Exit code 1 when anything does not hold."""
     from cli.sites import shared_tree
-    from inbox_watcher.audit import find_finished, planned_content
+    from inbox_watcher.audit import check_promise, find_finished, planned_content
     from inbox_watcher.config import load_site
     from scoring.verify import Check, verify_result
 
@@ -30,6 +30,8 @@ def verify(batch: BatchArgument, site: SiteOption = DEFAULT_SITE, json: JsonOpti
         challenger = layout.batch(finished.batch.id).challenger
         checks = verify_result(content, finished.receipt, finished.results, layout.models, challenger)
     checks.append(Check("receipt", finished.receipt_problem))
+    if (promise := check_promise(finished, loaded)) is not None:
+        checks.append(promise)
     failed = [check.what for check in checks if check.problem]
     holds = not failed
     if json:

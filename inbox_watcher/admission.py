@@ -14,11 +14,13 @@ from inbox_watcher.claim import new_batch_id
 from inbox_watcher.config import Site
 from inbox_watcher.hints import NETWORK_FILESYSTEMS, find_filesystem, is_network_filesystem
 from inbox_watcher.journal import Journal
+from inbox_watcher.late_evidence import LateEvidence, find_recent
 from inbox_watcher.layout import LONGEST_NAME, SIDECAR, Layout, output_stem, revision, show_name
+from inbox_watcher.open_files import is_open_for_writing
 from inbox_watcher.packed_looks import PackedLooks
 from scoring.atomic import stands
 from scoring.challenger import Challenger
-from scoring.errors import ModelError, StorageError
+from scoring.errors import FileRefusedError, ModelError, StorageError
 from scoring.plain_file import open_plain
 from scoring.production import name_missing, read_promotion
 from scoring.registry import VERSIONS, Pin, now, read_manifest
@@ -54,10 +56,17 @@ class Admission:
             self._looks_cut,
             empty,
             site.inbox.unseen_seconds if shared else 0.0,
+            (lambda _: False) if shared else self._is_open,
         )
         self._contract: tuple[Pin, Contract] | None = None
         self._packed = PackedLooks(site.scoring.max_unpacked_bytes)
         self._told = _Told()
+        self._late = LateEvidence(self._layout, journal, site.inbox.settle_seconds)
+        self._late.watch_archived(find_recent(journal), time.monotonic())
+
+    def watch_archived(self, batches: Iterable[Batch]) -> None:
+        """Have the archived inputs of batches that have just ended compared with their plans again, later."""
+        self._late.watch_archived(batches, time.monotonic())
 
     @property
     def waiting(self) -> int:
@@ -67,15 +76,18 @@ class Admission:
     def admit(self, moved_in: Iterable[str], claiming: Iterable[bytes]) -> list[Batch]:
         """List the inbox and give a new batch, journaled, for each file that is complete.
 
+        Finished batches that late evidence contradicts are among them, reopened as failing.
+
         `moved_in` names files that were just renamed into the inbox, `claiming` those of batches that are being
         claimed. Trouble is told once in the log and waited out: the files are seen again at the next listing.
         """
         moment = time.monotonic()
+        batches = self._late.recheck_archived(moment)
         try:
             listed = list_inbox(str(self._layout.inbox))
         except OSError as error:
             self._told.tell("inbox", f"the inbox cannot be listed: {error.strerror}")
-            return []
+            return batches
         self._told.settle("inbox")
         listing = listed.deliveries
         self._told.forget_absent(
@@ -87,29 +99,28 @@ class Admission:
             self._told.tell(show_name(name), f"{show_name(name)!r} in the inbox cannot be looked at: {trouble}")
         self._packed.forget_absent({sighting.name for sighting in listing})
         claimed = {os.fsdecode(name) for name in claiming}
-        self._file_sidecars(name for name in listed.orphans if name not in claimed)
+        batches += self._file_sidecars([name for name in listed.orphans if name not in claimed], moment)
         wanted = [sighting for sighting in listing if sighting.name not in claimed and self._is_sound(sighting)]
         ready = self._arrivals.take_ready(wanted, moment, moved_in)
         if not ready:
-            return []
+            return batches
         try:
             promotion = read_promotion(self._layout.models)
         except ModelError as error:
             self._told.tell("model", error.what)
-            return []
+            return batches
         if promotion is None:
             self._told.tell("model", f"{len(ready)} file(s) wait: no model is in production; `loans retrain` makes one")
-            return []
+            return batches
         if not (self._layout.models / VERSIONS / promotion.pin.version).is_dir():
             self._told.tell("model", f"{len(ready)} file(s) wait: {name_missing(promotion.pin)}")
-            return []
+            return batches
         self._told.settle("model")
         challenger = pin_challenger(self._layout.models, self._challenger, promotion.pin)
         if challenger is None or not challenger.problem:
             self._told.settle("challenger")
         else:
             self._told.tell("challenger", f"files go without the challenger {challenger.version}: {challenger.problem}")
-        batches = []
         for sighting in ready:
             try:
                 batches.append(self._open(sighting.name, promotion.pin, challenger))
@@ -151,26 +162,38 @@ class Admission:
             return False
         return is_cut(file, path, self._contract[1])
 
-    def _file_sidecars(self, names: Iterable[str]) -> None:
-        """Put sidecars that came after their files were claimed beside those.
+    def _is_open(self, sighting: Sighting) -> bool:
+        """Tell whether a process on this host has a file of the inbox open for writing; that is logged once."""
+        is_open = is_open_for_writing(self._layout.inbox / sighting.name)
+        if is_open:
+            shown = show_name(sighting.name)
+            self._told.tell(shown, f"{shown!r} in the inbox is still open for writing; it is claimed when it is closed")
+        return is_open
 
-        Others are told, and removed when they are a day old: a sidecar that is older than its file says nothing of it.
+    def _file_sidecars(self, names: list[str], moment: float) -> list[Batch]:
+        """Deal with sidecars that are alone in the inbox; give the finished batches that they contradict, reopened.
+
+        One that belongs to no batch is told, and removed when it is a day old.
         """
+        self._late.forget_absent(names)
+        reopened = []
         for name in names:
             sidecar = self._layout.inbox / f"{name}{SIDECAR}"
             shown = show_name(sidecar.name)
             try:
-                batch = self._journal.find_by_name(os.fsencode(name))
-                target = None if batch is None else self._layout.batch(batch.id).sidecar
-                if target is not None and not stands(target):
-                    os.rename(sidecar, target)
+                known, batch = self._late.take_sidecar(name, moment)
+                if batch is not None:
+                    reopened.append(batch)
+                elif known:
+                    self._told.settle(shown)
                 elif time.time() - sidecar.lstat().st_ctime > _ORPHAN_SECONDS:
                     sidecar.unlink()
                     _LOG.info("%r belonged to no file for a day and was removed from the inbox", shown)
                 else:
                     self._told.tell(shown, f"{shown!r} in the inbox belongs to no file; it is removed after a day")
-            except (OSError, StorageError):
+            except (OSError, StorageError, FileRefusedError):
                 continue  # it is seen again at the next listing
+        return reopened
 
     def _is_sound(self, sighting: Sighting) -> bool:
         shown = show_name(sighting.name)

@@ -126,6 +126,10 @@ class _Memory:
     """Since when it looks like that (monotonic, seconds)."""
     cut: bool | None
     """Whether it ends within a record; None until that was looked at."""
+    appeared: bool = False
+    """The listing before the one that showed it first did not have its name, and it has not changed since."""
+    renamed: bool = False
+    """The watcher saw it being renamed into its name."""
 
 
 class Arrivals:
@@ -138,53 +142,85 @@ class Arrivals:
         looks_cut: Callable[[Sighting], bool | None] = lambda _: False,
         empty_seconds: float | None = None,
         unseen_seconds: float = 0.0,
+        is_open: Callable[[Sighting], bool] = lambda _: False,
     ) -> None:
         """Start with an empty memory.
 
         A file that is cut has to stand still for `truncated_seconds`; for an empty one `empty_seconds` may be less.
         `looks_cut` opens a file of the inbox and tells whether it ends too early; None: not yet, or it is no longer
         what was listed; it is to be asked again. `unseen_seconds` is how long writes of another machine may stay
-        unseen here (seconds).
+        unseen here (seconds). `is_open` tells whether a process has a file open for writing; such a file is never
+        complete.
         """
         self._settle = settle_seconds
         self._unseen = max(unseen_seconds, settle_seconds)
         self._patience = max(truncated_seconds, self._unseen)
         self._patience_empty = self._patience if empty_seconds is None else max(empty_seconds, self._unseen)
         self._looks_cut = looks_cut
+        self._is_open = is_open
         self._seen: dict[str, _Memory] = {}
+        self._listed: set[str] | None = None
 
     def take_ready(self, listing: Iterable[Sighting], now: float, moved_in: Iterable[str] = ()) -> list[Sighting]:
         """Give the files that are complete; forget those that are gone.
 
         A file is complete at once when it was seen being renamed into its name, or its sidecar is there. Any other
-        has to look the same in two listings, and stand still for the settle time or have a name that is younger than
-        its content by that time (it was moved here after it was written); one that ends within a record is waited
-        for longer. Where writes may stay unseen, standing still is believed after that time only, unless something was
-        done to the file after its last write: a rename, as a rule. `now` is a monotonic time (seconds). A file that is
-        given is forgotten: it is about to be claimed.
+        has to look the same in two listings and to keep its size and times for the settle time; one that ends within
+        a record is waited for longer. A file that was moved here after it was written (its name is younger than its
+        content by the settle time) need not wait for that time, nor for writes that may stay unseen; only a name that
+        the listing before did not have counts as moved, since utime(2), chmod(2), cp -p and unzip make the content of
+        a file that is still being written look old as well. No file is complete while a process has it open for
+        writing. `now` is a monotonic time (seconds). A file that is given is forgotten: it is about to be claimed.
         """
         renamed = set(moved_in)
+        listed = list(listing)
         seen: dict[str, _Memory] = {}
         ready = []
-        for sighting in listing:
-            memory = self._seen.get(sighting.name)
-            if memory is None or memory.sighting != sighting:
-                memory = _Memory(sighting, now, None)
-            if sighting.name in renamed or sighting.sealed:
-                ready.append(sighting)
+        for sighting in listed:
+            memory = self._recall(sighting, now, renamed)
+            if memory.renamed or sighting.sealed:
+                if self._is_closed(sighting):
+                    ready.append(sighting)
+                else:
+                    seen[sighting.name] = memory
                 continue
             stood = now - memory.since
-            aged = (sighting.changed - sighting.modified) / 1e9
+            aged = (sighting.changed - sighting.modified) / 1e9 if memory.appeared else 0.0
             settle = self._settle if aged > 0 else self._unseen
             if stood >= APART and max(stood, aged) >= settle:
                 late = stood >= (self._patience if sighting.size else self._patience_empty)
                 memory = self._look(memory, again=late)
-                if memory.cut is False or (memory.cut and late):
+                if (memory.cut is False or (memory.cut and late)) and self._is_closed(sighting):
                     ready.append(sighting)
                     continue
             seen[sighting.name] = memory
         self._seen = seen
+        self._listed = {sighting.name for sighting in listed}
         return ready
+
+    def _recall(self, sighting: Sighting, now: float, renamed: set[str]) -> _Memory:
+        """Give what is remembered of a file as it is now, and when it began to look like that."""
+        memory = self._seen.get(sighting.name)
+        if memory is not None and memory.sighting == sighting:
+            return replace(memory, renamed=memory.renamed or sighting.name in renamed)
+        same_file = memory is not None and memory.sighting.inode == sighting.inode
+        return _Memory(
+            sighting,
+            now,
+            None,
+            appeared=self._listed is not None and sighting.name not in self._listed,
+            # A writer that renames first and closes its file later has said that this name is the final one.
+            renamed=sighting.name in renamed or (same_file and memory is not None and memory.renamed),
+        )
+
+    def _is_closed(self, sighting: Sighting) -> bool:
+        """Tell whether no process has a file open for writing; trouble leaves it for the next listing."""
+        try:
+            return not self._is_open(sighting)
+        except FileRefusedError:
+            return True  # the claim refuses it, with the reason
+        except OSError:
+            return False
 
     def _look(self, memory: _Memory, *, again: bool) -> _Memory:
         """Look at the end of a file that stands still, once, and `again` before it is given up as cut.

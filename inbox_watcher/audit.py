@@ -1,9 +1,10 @@
 """Find what is left of a finished batch, from plain files alone, and hand it to the proofs in `scoring`."""
 
+import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,12 +12,14 @@ import msgspec
 
 from inbox_watcher.batch import Batch, State
 from inbox_watcher.config import Site
-from inbox_watcher.layout import Layout, output_stem, revision, show_name
+from inbox_watcher.identity import checksum_mismatch, read_promised
+from inbox_watcher.layout import FailedLayout, Layout, output_stem, revision, show_name
 from inbox_watcher.status import no_batch, seek_batch
 from scoring.batch_plan import read_batch_plan
 from scoring.content import prepare_content
-from scoring.errors import LoansError, ProofError
+from scoring.errors import FileRefusedError, LoansError, ProofError
 from scoring.receipt import Published, Receipt, read_receipt
+from scoring.verify import Check
 
 
 @dataclass(frozen=True)
@@ -48,9 +51,44 @@ def find_finished(site: Site, wanted: str) -> Finished:
     if not kept.exists() and (answer := _find_answer(site, layout, batch)) != batch.id:
         batch = _read_manifest(layout.batch(answer).manifest)
         kept = layout.batch(batch.id).receipt
+    name = os.fsdecode(batch.name)
+    if (withdrawn := _find_withdrawn(layout, batch, kept)) is not None:
+        receipt, _ = _read_receipts(kept, withdrawn.results.receipt, batch.id)
+        problem = f"the results were withdrawn from the outbox: {withdrawn.error} says why"
+        return Finished(batch, withdrawn.input, withdrawn.results, receipt, problem)
     results = layout.results(batch.output)
     receipt, problem = _read_receipts(kept, results.receipt, batch.id)
-    return Finished(batch, layout.archived(batch.id, os.fsdecode(batch.name)), results, receipt, problem)
+    return Finished(batch, layout.archived(batch.id, name), results, receipt, problem)
+
+
+def _find_withdrawn(layout: Layout, batch: Batch, kept: Path) -> FailedLayout | None:
+    """Name what stands in failed/ of a batch whose results were withdrawn; None where they were not."""
+    if not kept.exists():
+        return None
+    content = kept.read_bytes()
+    for place in layout.failed_places(batch.output, os.fsdecode(batch.name), batch.id):
+        with suppress(OSError):
+            if place.results.receipt.read_bytes() == content:
+                return place
+    return None
+
+
+def check_promise(finished: Finished, site: Site) -> Check | None:
+    """Compare the input with the SHA-256 that its .done file holds; None where there is none or it holds none.
+
+    Raises OSError as the storage does.
+    """
+    sidecar = Layout(Path(site.root)).batch(finished.batch.id).sidecar
+    try:
+        promised = read_promised(sidecar)
+    except FileRefusedError as error:
+        return Check(".done file", error.what)
+    if not promised:
+        return None
+    with finished.input.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    problem = "" if digest == promised else checksum_mismatch(digest, promised).what
+    return Check(".done file", problem)
 
 
 def _find_batch(site: Site, layout: Layout, wanted: str) -> Batch:

@@ -5,6 +5,7 @@ from enum import StrEnum
 
 import msgspec
 
+from inbox_watcher.claimed_file import ClaimedFile
 from scoring.challenger import Challenger
 from scoring.registry import Pin
 
@@ -27,7 +28,7 @@ class State(StrEnum):
     DONE = "done"
     """Finished."""
     FAILING = "failing"
-    """It cannot be scored; about to be moved to failed/."""
+    """It cannot be scored, or its results have to be withdrawn; about to be moved to failed/."""
     FAILED = "failed"
     """In failed/, with the reason."""
 
@@ -38,15 +39,15 @@ TRANSITIONS: dict[State, tuple[State, ...]] = {
     State.PLANNED: (State.RUNNING, State.MERGING, State.FAILING),
     State.RUNNING: (State.PLANNED, State.MERGING, State.FAILING),
     State.MERGING: (State.PUBLISHED, State.PLANNED, State.FAILING),
-    State.PUBLISHED: (State.DONE,),
+    State.PUBLISHED: (State.DONE, State.FAILING),
     State.FAILING: (State.FAILED,),
-    State.DONE: (),
+    State.DONE: (State.FAILING,),
     State.FAILED: (),
 }
 """Every allowed step; the picture in the documentation is drawn from this table."""
 
-FINAL = frozenset(state for state, following in TRANSITIONS.items() if not following)
-"""States that nothing follows."""
+FINAL = frozenset({State.DONE, State.FAILED})
+"""States in which nothing is left to do. Only evidence that arrives late takes a batch out of one of them."""
 
 
 class Batch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -98,6 +99,8 @@ class Batch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """SHA-256 of the file as it was dropped, hexadecimal; empty until it is known."""
     challenger: Challenger | None = None
     """The version that its rows are scored with as well, pinned at claim; None where the site named none."""
+    claimed: ClaimedFile | None = None
+    """The file as it was planned; None until then, and for batches that an earlier release planned."""
 
     trouble: str = ""
     """What keeps its next step from being done, in words; empty: nothing, as far as is known."""

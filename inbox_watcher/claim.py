@@ -61,3 +61,20 @@ def claim_sidecar(inbox: Path, name: str, target: Path) -> None:
     except OSError as error:
         if error.errno != errno.ENAMETOOLONG:
             raise
+
+
+def take_late_sidecar(inbox: Path, name: str, target: Path) -> None:
+    """Take along a sidecar that arrived after its file was claimed.
+
+    While a new file of that name is in the inbox, the sidecar is that file's and stays. Raises OSError as the storage
+    does.
+    """
+    sidecar = inbox / f"{name}{SIDECAR}"
+    try:
+        if stat.S_ISREG(sidecar.lstat().st_mode) and not stands(inbox / name):
+            os.replace(sidecar, target)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise

@@ -14,6 +14,7 @@ from inbox_watcher.avoidance import join_hosts
 from inbox_watcher.batch import Batch, JobFacts, State, Verdict, advance, judge_jobs
 from inbox_watcher.challengers import leave_out_challengers
 from inbox_watcher.claim import new_batch_id
+from inbox_watcher.claimed_file import check_unchanged
 from inbox_watcher.clusters import Clusters, Work, read_last_line, tell_setback
 from inbox_watcher.job_care import Request
 from inbox_watcher.job_watch import JobWatch
@@ -223,6 +224,10 @@ class Groups:
         verdict = judge_jobs(batch, facts, self._place.site.scoring.attempts)
         if verdict is Verdict.MERGE:
             return advance(batch, State.MERGING, now(), chunks_done=1)
+        try:
+            check_unchanged(self._place.layout.batch(batch.id).input, batch.claimed, read=False)
+        except FileRefusedError as error:
+            return fail(batch, describe_refusal(error))
         failed_on = join_hosts(watch.failures.hosts, batch.failed_on)
         if verdict is Verdict.WAIT_FOR_STORAGE:
             return advance(batch, State.PLANNED, now(), failed_on=failed_on, setbacks=batch.setbacks + 1)

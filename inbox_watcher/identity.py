@@ -81,18 +81,26 @@ def check_sidecar(folder: BatchLayout, digest: str) -> None:
 
     Raises FileRefusedError with both when they differ, or when the sidecar is no plain file.
     """
-    if (promised := read_promised(folder)) and promised != digest:
-        raise FileRefusedError(
-            "checksum_mismatch",
-            f"The file is not the one that its .done file promises: SHA-256 {digest}, promised {promised}.",
-            "It was damaged on its way, or the .done file belongs to another one. Send both again.",
-        )
+    if (promised := read_promised(folder.sidecar)) and promised != digest:
+        raise checksum_mismatch(digest, promised)
 
 
-def read_promised(folder: BatchLayout) -> str:
-    """Give the SHA-256 (hexadecimal, lower case) that a sidecar holds; empty when there is none."""
+def checksum_mismatch(digest: str, promised: str) -> FileRefusedError:
+    """Make the refusal of a file with the SHA-256 `digest` whose .done file promises another one."""
+    return FileRefusedError(
+        "checksum_mismatch",
+        f"The file is not the one that its .done file promises: SHA-256 {digest}, promised {promised}.",
+        "It was damaged on its way, or the .done file belongs to another one. Send both again.",
+    )
+
+
+def read_promised(sidecar: Path) -> str:
+    """Give the SHA-256 (hexadecimal, lower case) that a sidecar holds; empty when there is none.
+
+    Raises FileRefusedError when the sidecar is no plain file, OSError as the storage does.
+    """
     try:
-        with open_plain(folder.sidecar) as file:
+        with open_plain(sidecar) as file:
             text = file.read(_LONGEST_SIDECAR).decode(errors="replace")
     except FileNotFoundError:
         return ""

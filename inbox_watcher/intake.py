@@ -9,6 +9,7 @@ from dag_specs.errors import DagSpecError
 from inbox_watcher.batch import Batch, State
 from inbox_watcher.challengers import check_challenger
 from inbox_watcher.claim import claim_sidecar, move_once
+from inbox_watcher.claimed_file import ClaimedFile, check_unchanged, describe_claimed, hash_claimed
 from inbox_watcher.identity import Digests, Precedence, check_sidecar, read_promised
 from inbox_watcher.layout import LONGEST_NAME, BatchLayout
 from inbox_watcher.pinned_models import PinnedModels
@@ -63,21 +64,22 @@ class Intake:
         Raises FileRefusedError when the file cannot be scored, OnItsWayError while the same delivery is on its way.
         """
         folder = self._place.layout.batch(batch.id)
+        claimed = describe_claimed(folder.input)
         self._digests.start(batch.id, folder.input)
         try:
-            return self._plan(batch, folder)
+            return self._plan(batch, folder, claimed)
         except FileRefusedError:
             self._digests.forget(batch.id)
             raise
 
-    def _plan(self, batch: Batch, folder: BatchLayout) -> Batch:
+    def _plan(self, batch: Batch, folder: BatchLayout, claimed: ClaimedFile) -> Batch:
         digest = ""
-        if read_promised(folder):
+        if read_promised(folder.sidecar):
             digest = self._digests.result(batch.id, folder.input)
             check_sidecar(folder, digest)
         earlier = self._precedence.find_published(batch)
         if earlier is not None:
-            return self._answer(batch, earlier)
+            return self._answer(batch, earlier, claimed)
         pin = _pinned(batch)
         manifest = self._models.read(pin)
         reach("plan.folders.before")
@@ -102,6 +104,10 @@ class Intake:
         source = open_source(path, manifest.contract)
         refuse_cut(path, manifest.contract)
         plan = plan_chunks(source, self._place.site.scoring.chunk_bytes or self._choose_chunk_bytes(source.bytes))
+        # A file that is scored as it was dropped was hashed as a whole by the planner.
+        content = plan.blake3 if path == folder.input else hash_claimed(folder.input)
+        claimed = msgspec.structs.replace(claimed, blake3=content)
+        check_unchanged(folder.input, claimed, read=False)
         batch_plan = BatchPlan(
             FORMAT,
             batch.id,
@@ -121,9 +127,10 @@ class Intake:
             bytes=source.bytes,
             chunks=len(plan.chunks),
             input_sha256=digest or batch.input_sha256,
+            claimed=claimed,
         )
 
-    def _answer(self, batch: Batch, earlier: Batch) -> Batch:
+    def _answer(self, batch: Batch, earlier: Batch, claimed: ClaimedFile) -> Batch:
         """Answer a delivery with the results that its twin has already: only its input is archived."""
         digest = self._digests.result(batch.id, self._place.layout.batch(batch.id).input)
         self._digests.forget(batch.id)
@@ -135,6 +142,7 @@ class Intake:
             scored=earlier.scored,
             rejected=earlier.rejected,
             input_sha256=digest,
+            claimed=claimed,
             reason=f"The same file was delivered before: batch {earlier.id}.",
         )
 

@@ -15,7 +15,7 @@ SIDECAR = ".done"
 GROUP_PREFIX = "group-"
 """How the id of a group of small files begins; a batch's begins with a digit."""
 
-_LONGEST_KIND = ".rejects.csv"
+_LONGEST_KIND = ".predictions.csv"
 
 LONGEST_NAME = 255
 """Bytes that a file name may have on the filesystems that matter."""
@@ -102,6 +102,11 @@ class Layout:
         """Name the files of one group of small files."""
         return GroupLayout(self.batches / group_id)
 
+    def failed_places(self, output: str, name: str, batch_id: str) -> "tuple[FailedLayout, ...]":
+        """Name what may be put into failed/ of one batch: as the file is called, else with a name of its own."""
+        kept = (failed_name(output, name, batch_id), failed_name(output, name, batch_id, alone=True))
+        return tuple(FailedLayout(self.failed, each) for each in kept)
+
     def archived(self, batch_id: str, name: str) -> Path:
         """Name the input of a finished batch."""
         return self.archive / batch_id / name
@@ -114,6 +119,39 @@ class Layout:
         """Name everything that is published of one delivery."""
         names = (self.result(output, kind) for kind in ("predictions.csv", "rejects.csv", "receipt.json"))
         return Published(*names)
+
+
+@dataclass(frozen=True)
+class FailedLayout:
+    """What stands in failed/ of one batch."""
+
+    folder: Path
+    """failed/."""
+    name: str
+    """What the file is called there."""
+
+    @property
+    def input(self) -> Path:
+        """The file as it was dropped."""
+        return self.folder / self.name
+
+    @property
+    def error(self) -> Path:
+        """Why it failed."""
+        return self.folder / shorten(self.name, ".error.txt")
+
+    @property
+    def results(self) -> Published:
+        """Its rejects, and results that were withdrawn from the outbox."""
+        stem = output_stem(self.name)
+        names = (shorten(stem, suffix) for suffix in (".predictions.csv", ".rejects.csv", ".receipt.json"))
+        return Published(*(self.folder / name for name in names))
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """All of them."""
+        results = self.results
+        return (self.input, self.error, results.predictions, results.rejects, results.receipt)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from dag_specs.event_log import create_log
 from dag_specs.scoring_cluster import MAX_IDLE, MAX_MATERIALIZE, choose_priority
 from inbox_watcher.avoidance import join_hosts
 from inbox_watcher.batch import Batch, State, Verdict, judge_jobs
+from inbox_watcher.claimed_file import check_unchanged
 from inbox_watcher.clusters import Clusters, Followed, Work, read_last_line, tell_setback
 from inbox_watcher.job_watch import JobWatch
 from inbox_watcher.workplace import Workplace, attempts_used_up
@@ -92,6 +93,8 @@ class Running:
         self._forget(batch)
         if verdict is Verdict.MERGE:
             return self._place.record(batch, State.MERGING, chunks_done=batch.chunks)
+        # Chunks of a file that was written to fail in every attempt.
+        check_unchanged(self._place.layout.batch(batch.id).input, batch.claimed, read=False)
         words = self._last_words(batch, watch)
         if verdict is Verdict.GIVE_UP:
             raise attempts_used_up(batch, words)

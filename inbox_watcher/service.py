@@ -215,6 +215,7 @@ class Watcher:
         for batch in map(self._settle, batches):
             # What the storage kept from its end goes out again, but not at once.
             self._agenda.put(batch, moment, pause_after(batch.setbacks) if batch.state is State.PLANNED else 0.0)
+        self._admission.watch_archived(batches)
         told = {batch.id for batch in batches}
         for batch in task.batches:
             if batch.id not in told:

@@ -5,8 +5,8 @@ function without a body. Set, it holds `POINT=ACTION` pairs, separated by commas
 
     LOANS_FAILPOINTS="publish.predictions.rename.before=kill,claim.rename.after=errno:ESTALE@2"
 
-POINT is an act of ACTS or PROMOTION_ACTS with `.before` or `.after`, or `*` for any; ACTION is `kill` (SIGKILL),
-`errno:NAME` or `hang`, with `@N` at the N-th pass only (default: the first).
+POINT is an act of ACTS, PROMOTION_ACTS or WITHDRAWAL_ACTS with `.before` or `.after`, or `*` for any; ACTION is `kill`
+(SIGKILL), `errno:NAME` or `hang`, with `@N` at the N-th pass only (default: the first).
 """
 
 import errno
@@ -72,7 +72,13 @@ PROMOTION_ACTS = (*(f"promote.pointer.{step}" for step in ("create", "fsync", "r
 PROMOTION_POINTS = tuple(f"{act}.{when}" for act in PROMOTION_ACTS for when in ("before", "after"))
 """Their points; the daemon passes none of them."""
 
-EVERY_POINT = POINTS + PROMOTION_POINTS
+WITHDRAWAL_ACTS = tuple(f"withdraw.{kind}.rename" for kind in ("predictions", "rejects", "receipt"))
+"""The durable acts of moving published results out of the outbox."""
+
+WITHDRAWAL_POINTS = tuple(f"{act}.{when}" for act in WITHDRAWAL_ACTS for when in ("before", "after"))
+"""Their points; the daemon passes them only when late evidence contradicts what it published."""
+
+EVERY_POINT = POINTS + PROMOTION_POINTS + WITHDRAWAL_POINTS
 """The whole table."""
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -113,11 +113,13 @@ def publish_result(
     *,
     input_sha256: str = "",
     challenger: Path | None = None,
+    confirm: Callable[[], object] = lambda: None,
 ) -> Receipt:
     """Merge a batch's parts and publish rejects, receipt and, last and by one rename, predictions.
 
     `manifest` is that of the pinned model; `challenger` is where both probabilities of each row go when the batch has
-    a challenger. Whoever sees the predictions sees a complete set. Raises ProofError when the parts do not make up the
+    a challenger. `confirm` is called when everything is merged and nothing has appeared yet; what it raises ends the
+    publication. Whoever sees the predictions sees a complete set. Raises ProofError when the parts do not make up the
     plan, OSError as the storage does; no predictions appear then.
     """
     outcomes = gather_outcomes(batch)
@@ -135,6 +137,7 @@ def publish_result(
                 HEADER,
                 rejects_file,
             )
+            confirm()
         receipt = msgspec.structs.replace(
             _write_receipt(batch, plan_bytes, name, manifest, outcomes, predictions, rejects, input_sha256),
             challenger=report_challenger(batch, outcomes, challenger),

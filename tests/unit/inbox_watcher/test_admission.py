@@ -107,10 +107,10 @@ def test_a_sidecar_of_nobody_is_told_and_goes_after_a_day(
     assert caplog.text.count("was removed from the inbox") == 1
 
 
-def test_a_sidecar_that_comes_after_its_file_is_put_beside_it(
-    admit: Callable[..., list[Batch]], drop: Drop, layout: Layout
+def test_a_sidecar_that_comes_after_its_file_waits_for_the_batch(
+    admit: Callable[..., list[Batch]], drop: Drop, layout: Layout, journal: Journal, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A .done that comes when its file was claimed goes into the file's folder; a second one does not stay either."""
+    """A .done of an open batch stays and is not reported; one of a finished batch is kept in its folder."""
     drop("loans.csv", rows=5)
     admit(0)
     (batch,) = admit(2)
@@ -118,14 +118,30 @@ def test_a_sidecar_that_comes_after_its_file_is_put_beside_it(
     folder.root.mkdir()
     os.rename(layout.inbox / "loans.csv", folder.input)
     sidecar = layout.inbox / "loans.csv.done"
-    sidecar.write_text("first")
-    admit(2)
-    assert not sidecar.exists()
-    assert folder.sidecar.read_text() == "first"
-    sidecar.write_text("second")
-    admit(2)
-    assert folder.sidecar.read_text() == "first"
+    sidecar.write_text("complete")
+    assert admit(2) == []
     assert sidecar.exists()
+    assert caplog.records == []
+    journal.record(msgspec.structs.replace(batch, state=State.DONE, input_sha256="0" * 64))
+    assert admit(2) == []
+    assert not sidecar.exists()
+    assert folder.sidecar.read_text() == "complete"
+
+
+def test_a_finished_batch_that_a_late_hash_contradicts_is_reopened(
+    admit: Callable[..., list[Batch]], drop: Drop, layout: Layout, journal: Journal
+) -> None:
+    """The listing gives such a batch like a new one, journaled as failing."""
+    drop("loans.csv", rows=5)
+    admit(0)
+    (batch,) = admit(2)
+    (layout.inbox / "loans.csv").unlink()
+    journal.record(msgspec.structs.replace(batch, state=State.DONE, input_sha256="0" * 64))
+    (layout.inbox / "loans.csv.done").write_text("7" * 64)
+    assert admit(0) == []
+    (reopened,) = admit(2)
+    assert (reopened.id, reopened.state) == (batch.id, State.FAILING)
+    assert journal.find(batch.id) == reopened
 
 
 @pytest.mark.parametrize("kind", ["predictions.csv", "rejects.csv", "receipt.json"])

@@ -73,15 +73,81 @@ def test_a_file_renamed_here_is_ready_at_once(tmp_path: Path) -> None:
 
 def test_a_file_whose_name_is_younger_than_its_content_is_ready_soon(tmp_path: Path) -> None:
     """A file that was written long ago and moved here is ready in the second listing, without the watcher's word."""
+    arrivals = Arrivals(SETTLE)
+    assert ready_names(arrivals, tmp_path, 99.0) == []
     path = tmp_path / ".loans"
     path.write_bytes(b"id\n1\n")
     written = os.stat(path).st_mtime_ns - 60 * 10**9
     os.utime(path, ns=(written, written))
     path.rename(tmp_path / "loans.csv")
-    arrivals = Arrivals(SETTLE)
     assert ready_names(arrivals, tmp_path, 100.0) == []
     assert ready_names(arrivals, tmp_path, 100.1) == []
     assert ready_names(arrivals, tmp_path, 100.2) == ["loans.csv"]
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_an_old_time_does_not_shorten_the_wait(tmp_path: Path, *, first: bool) -> None:
+    """A name that the listing before had, or that no listing came before, settles in full whatever its times say.
+
+    utime, chmod, cp -p and unzip make the content of a file look older than its last change as a rename does.
+    """
+    arrivals = Arrivals(SETTLE, unseen_seconds=40.0)
+    path = tmp_path / "loans.csv"
+    path.write_bytes(b"id\n1\n")
+    if not first:
+        assert ready_names(arrivals, tmp_path, 99.0) == []
+    os.utime(path, (10**9, 10**9))
+    for moment in (100.0, 100.2, 106.0, 139.9):
+        assert ready_names(arrivals, tmp_path, moment) == []
+    assert ready_names(arrivals, tmp_path, 140.0) == ["loans.csv"]
+
+
+def test_an_old_time_that_changes_again_does_not_shorten_the_wait(tmp_path: Path) -> None:
+    """A new name with an old time counts as moved here only until anything about the file changes."""
+    arrivals = Arrivals(SETTLE)
+    assert ready_names(arrivals, tmp_path, 99.0) == []
+    path = tmp_path / "loans.csv"
+    path.write_bytes(b"id\n1\n")
+    os.utime(path, (10**9, 10**9))
+    assert ready_names(arrivals, tmp_path, 100.0) == []
+    with path.open("ab") as file:
+        file.write(b"2\n")
+    os.utime(path, (10**9, 10**9))
+    for moment in (100.2, 100.4, 105.1):
+        assert ready_names(arrivals, tmp_path, moment) == []
+    assert ready_names(arrivals, tmp_path, 105.3) == ["loans.csv"]
+
+
+def test_a_file_that_is_open_for_writing_is_not_ready(tmp_path: Path) -> None:
+    """However still it stands, and though it was renamed or marked, a file waits until its writer has closed it."""
+    writers = {"still.csv", "renamed.csv", "marked.csv"}
+    arrivals = Arrivals(SETTLE, is_open=lambda sighting: sighting.name in writers)
+    for name in sorted(writers):
+        (tmp_path / name).write_bytes(b"id\n1\n")
+    (tmp_path / "marked.csv.done").write_bytes(b"")
+    assert ready_names(arrivals, tmp_path, 100.0, ("renamed.csv",)) == []
+    for moment in (106.0, 200.0):
+        assert ready_names(arrivals, tmp_path, moment) == []
+    assert arrivals.waiting == 3
+    # What is written between the rename and the close belongs to the file that was renamed.
+    with (tmp_path / "renamed.csv").open("ab") as file:
+        file.write(b"2\n")
+    writers.clear()
+    assert sorted(ready_names(arrivals, tmp_path, 200.1)) == ["marked.csv", "renamed.csv", "still.csv"]
+
+
+def test_trouble_while_a_writer_is_looked_for_is_waited_out(tmp_path: Path) -> None:
+    """A file of which the storage does not tell whether it is open stays; one that is no plain file is claimed."""
+    troubles: list[Exception] = [FileRefusedError("not_a_plain_file", "It is a pipe."), OSError(errno.EIO, "EIO")]
+
+    def is_open(_: Sighting) -> bool:
+        raise troubles.pop()
+
+    arrivals = Arrivals(SETTLE, is_open=is_open)
+    (tmp_path / "loans.csv").write_bytes(b"id\n1\n")
+    assert ready_names(arrivals, tmp_path, 100.0) == []
+    assert ready_names(arrivals, tmp_path, 105.0) == []
+    assert ready_names(arrivals, tmp_path, 105.2) == ["loans.csv"]
 
 
 def test_an_old_time_does_not_make_a_growing_file_complete(tmp_path: Path) -> None:
@@ -94,7 +160,8 @@ def test_an_old_time_does_not_make_a_growing_file_complete(tmp_path: Path) -> No
             file.write(b"1,2,3\n")
         os.utime(path, (10**9, 10**9))
         assert ready_names(arrivals, tmp_path, 100.0 + tick / 5) == []
-    assert ready_names(arrivals, tmp_path, 104.0) == ["loans.csv"]
+    assert ready_names(arrivals, tmp_path, 104.0) == []
+    assert ready_names(arrivals, tmp_path, 109.0) == ["loans.csv"]
 
 
 def test_a_cut_file_is_waited_for_longer(tmp_path: Path) -> None:
@@ -122,6 +189,7 @@ def test_a_cut_file_is_waited_for_longer(tmp_path: Path) -> None:
 def test_writes_that_stay_unseen_are_waited_for(tmp_path: Path) -> None:
     """Where another machine may keep its writes to itself, standing still counts after that time; a rename does now."""
     arrivals = Arrivals(1.0, unseen_seconds=40.0)
+    assert ready_names(arrivals, tmp_path, 99.0) == []
     written = tmp_path / "written.csv"
     written.write_bytes(b"id\n1\n")
     facts = written.stat()

@@ -6,6 +6,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from dag_specs.event_log import create_log
@@ -18,7 +19,7 @@ from inbox_watcher.layout import GROUP_PREFIX, Layout, StateLayout
 from inbox_watcher.steps import Steps
 from scoring import pipeline
 from scoring.atomic import refresh_folder
-from scoring.batch_plan import BatchPlan
+from scoring.batch_plan import BatchPlan, read_batch_plan
 from scoring.part import Outcome, read_outcome
 from tests.unit.inbox_watcher.batch_steps import (
     Drop,
@@ -32,6 +33,14 @@ from tests.unit.inbox_watcher.conftest import with_scoring
 from tests.unit.inbox_watcher.pool_in_process import PoolInProcess
 
 FILES = 3
+
+
+def spoil(plan: Path) -> None:
+    """Alter a plan so that its chunk fails in every attempt, though nobody has written to the file."""
+    planned = read_batch_plan(plan)
+    (chunk,) = planned.plan.chunks
+    wrong = msgspec.structs.replace(planned.plan, chunks=(msgspec.structs.replace(chunk, blake3="0" * 64),))
+    plan.write_bytes(msgspec.json.encode(msgspec.structs.replace(planned, plan=wrong)))
 
 
 def make_files(drop: Drop, open_batch: OpenBatch) -> None:
@@ -243,11 +252,10 @@ def test_a_lost_answer_is_found_by_the_group(
 def test_a_bad_chunk_stops_no_other(
     site: Site, layout: Layout, journal: Journal, scheduler: PoolInProcess, open_batch: OpenBatch, drop: Drop
 ) -> None:
-    """A file whose content was changed after it was planned fails with its own words; its company is published."""
+    """A file whose chunk cannot be scored fails with its own words; its company is published."""
     make_files(drop, open_batch)
     plan_files(site, journal, scheduler)
-    spoilt = layout.batch("20261122-150801-000002").input
-    spoilt.write_bytes(spoilt.read_bytes().replace(b"3", b"4"))
+    spoil(layout.batch("20261122-150801-000002").plan)
     go_on(site, journal, scheduler)
     assert lines_in(layout) == {name: count for name, count in WANTED.items() if name != "2.predictions.csv"}
     assert "chunk 0: Chunk 0 failed on" in (layout.failed / "2.csv.error.txt").read_text()
@@ -328,8 +336,7 @@ def test_storage_that_keeps_chunks_off_counts_for_nobody(
     scheduler = PoolInProcess()
     make_files(drop, open_batch)
     steps = plan_files(site, journal, scheduler)
-    spoilt = layout.batch("20261122-150801-000002").input
-    spoilt.write_bytes(spoilt.read_bytes().replace(b"3", b"4"))
+    spoil(layout.batch("20261122-150801-000002").plan)
     real, stale = pipeline.score_chunk, {"20261122-150801-000000", "20261122-150801-000001"}
 
     def score_chunk(plan: BatchPlan, chunk: int, **options: Any) -> Outcome:

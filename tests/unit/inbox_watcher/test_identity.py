@@ -224,9 +224,9 @@ def test_a_hash_in_a_sidecar_is_compared(
 def test_a_sidecar_without_a_hash_promises_nothing(tmp_path: Path, text: bytes) -> None:
     """What is no SHA-256 is not compared."""
     folder = BatchLayout(tmp_path)
-    assert not read_promised(folder)
+    assert not read_promised(folder.sidecar)
     folder.sidecar.write_bytes(text)
-    assert not read_promised(folder)
+    assert not read_promised(folder.sidecar)
 
 
 def test_a_sidecar_of_an_earlier_file_is_left(tmp_path: Path) -> None:
