@@ -228,8 +228,9 @@ def explain_inbox(
         said.append(
             Sentence(
                 Kind.WAITING,
-                "The file waits in the inbox until it is complete: its size and time have to stand still.",
-                "Whatever the daemon objects to stands in its log: `journalctl -u loans-watch`.",
+                "The file waits in the inbox until it is complete: its size and times must not change for a while, and no "
+                "process on this host may have it open for writing.",
+                "The daemon logs what it objects to: `journalctl -u loans-watch`.",
             )
         )
     return said
