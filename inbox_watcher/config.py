@@ -64,7 +64,7 @@ class Scoring(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     disk_mb: int = 128
     """Scratch space per job (MiB)."""
     max_reject_share: float = 0.2
-    """Share of rejected rows above which a file is refused (0 to 1)."""
+    """Share of rejected rows above which a file is refused (0 to 1); records without content do not count."""
     max_unpacked_bytes: int = 64 << 30
     """Bytes that a .csv.gz may unpack to."""
     echo: tuple[str, ...] = ()
@@ -237,7 +237,7 @@ state = {state}
 # cpus = 1
 # memory_mb = 512
 # disk_mb = 128
-# A file with a larger share of rejected rows is refused.
+# A file with a larger share of rejected rows is refused. Records without content do not count.
 # max_reject_share = 0.2
 # A .csv.gz may unpack to this many bytes.
 # max_unpacked_bytes = 68719476736

@@ -7,7 +7,8 @@ import msgspec
 import numpy as np
 from blake3 import blake3
 
-from scoring.boundaries import MAX_RECORD, count_byte
+from scoring.boundaries import count_byte
+from scoring.empty_records import find_content_end
 from scoring.errors import FileRefusedError
 from scoring.ranges import BLOCK, read_ranges, record_stops
 from scoring.records import Index
@@ -51,14 +52,15 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def plan_chunks(source: Source, chunk_bytes: int) -> Plan:
     """Cut a file at the first record boundary after every `chunk_bytes` bytes; one pass, constant memory.
 
-    Empty lines at the end of the file belong to no chunk. The bytes that are hashed are the ones that are planned.
+    Empty lines and records without content at the end of the file belong to no chunk. The bytes that are hashed are the
+    ones that are planned.
     Raises FileRefusedError when a line is too long to be a loan, OSError as the storage does.
     """
     path = Path(source.path)
     whole = blake3()
     chunks: list[Chunk] = []
     at, row, line = source.body, 1, source.body_line
-    end = _find_content_end(path, source.body, path.stat().st_size)
+    end = find_content_end(path, source.body, source.shape.separator)
     with path.open("rb", buffering=0) as file:
         whole.update(file.read(source.body))
         start, first_row, first_line, part = at, row, line, blake3()
@@ -107,19 +109,3 @@ def _count(piece: memoryview, index: Index | None, used: int, cut: int) -> tuple
     if index is None:
         return lines + (piece[-1] != _LF), lines
     return int(np.searchsorted(index.starts, cut) - np.searchsorted(index.starts, used)), lines
-
-
-def _find_content_end(path: Path, body: int, size: int) -> int:
-    """Give the byte offset one past the last line that is not empty (its line end included)."""
-    end = size
-    with path.open("rb", buffering=0) as file:
-        while end > body:
-            start = max(body, end - MAX_RECORD)
-            file.seek(start)
-            tail = file.read(end - start)
-            kept = tail.rstrip(b"\r\n")
-            if kept:
-                line_end = tail[len(kept) :].find(b"\n")
-                return start + len(kept) + line_end + 1 if line_end >= 0 else end
-            end = start
-    return body

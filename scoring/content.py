@@ -72,8 +72,8 @@ def unwrap_rejects(path: Path, separator: str, receipt: Receipt, target: Path) -
         try:
             next(records)
             for record in records:
-                if not record:
-                    continue  # spreadsheet programs leave empty lines behind
+                if not any(field.strip(" \t") for field in record):
+                    continue  # spreadsheet programs leave lines without content behind
                 count += 1
                 file.write(record[_RAW].encode(receipt.encoding, errors="surrogateescape") + b"\n")
         except (csv.Error, IndexError, UnicodeEncodeError) as error:

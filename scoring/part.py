@@ -77,6 +77,8 @@ class Outcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Rows by band; empty where the model has no policy."""
     challenger: ChallengerPart | None = None
     """How the challenger fared on the same rows; None without one."""
+    without_content: int = 0
+    """Rejected records without any content (rules `rejects.NO_CONTENT`), which count in no share."""
 
 
 class PartFiles(msgspec.Struct, frozen=True):

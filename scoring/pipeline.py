@@ -23,7 +23,7 @@ from scoring.part import FORMAT, Outcome, name_part
 from scoring.prediction import predict_block
 from scoring.reader import LoanBlock, read_loans
 from scoring.registry import MODEL, now
-from scoring.rejects import encode_rejects
+from scoring.rejects import NO_CONTENT, encode_rejects
 from scoring.scale import Census, Steps
 from scoring.sealed_writer import SealedWriter
 
@@ -72,7 +72,7 @@ def score_chunk(
         model = opener(Path(batch.models), batch.model.version, batch.model.manifest_sha256, threads)
     contract = model.manifest.contract
     files = name_part(Path(batch.parts), number)
-    read, scored, rejected = blake3(), 0, 0
+    read, scored, rejected, without_content = blake3(), 0, 0, 0
     census = Census(model.scale)
     with (
         written_atomically(files.predictions, "part.predictions") as predictions_file,
@@ -99,6 +99,7 @@ def score_chunk(
             comparison.add(block, probabilities, steps)
             scored += len(block.rows)
             rejected += len(block.rejects)
+            without_content += sum(reject.rule in NO_CONTENT for reject in block.rejects)
         if read.hexdigest() != chunk.blake3:
             raise ProofError(
                 f"Chunk {number} holds other bytes than planned: BLAKE3 {read.hexdigest()}, planned {chunk.blake3}.",
@@ -125,6 +126,7 @@ def score_chunk(
         decisions=census.decisions,
         bands=census.bands,
         challenger=challenger,
+        without_content=without_content,
     )
     write_bytes(files.outcome, msgspec.json.encode(outcome), "part.outcome")
     return outcome

@@ -9,6 +9,8 @@ from scoring.boundaries import (
     CR,
     LF,
     QUOTE,
+    SPACE,
+    TAB,
     Shape,
     count_byte,
     find_boundaries,
@@ -16,11 +18,12 @@ from scoring.boundaries import (
     mark_quoted,
     refuse_long_lines,
 )
+from scoring.empty_records import is_empty
 
 MAX_FIELD = 1 << 16
 """Longest field (bytes); a longer one rejects its row."""
 
-GOOD, TOO_FEW, TOO_MANY, STRAY_QUOTE, BLANK, NUL_BYTE, LONG_FIELD, STRAY_CR, NOT_TEXT = range(9)
+GOOD, TOO_FEW, TOO_MANY, STRAY_QUOTE, BLANK, NUL_BYTE, LONG_FIELD, STRAY_CR, NOT_TEXT, EMPTY = range(10)
 """What is to be said of a record's structure."""
 
 
@@ -47,7 +50,8 @@ def is_regular(buffer: bytes, shape: Shape) -> bool:
 
     True means: no NUL byte, no blank line, no stray carriage return, no long field, text throughout, and as many
     separators as sound records have together. A parser that refuses records with too many fields then proves that
-    each has exactly the right number. False means only that `index_records` has to look closer.
+    each has exactly the right number. False means only that `index_records` has to look closer. Records without
+    content count as sound here: whoever knows the values finds them at less cost (see `values`).
     """
     if not buffer or shape.width < 2 or buffer.find(0) >= 0 or not _has_short_fields(buffer, shape):
         return False
@@ -79,6 +83,7 @@ def index_records(buffer: bytes, shape: Shape, *, final: bool, judged: bool = Tr
     if judged:
         verdicts = _judge(array, quotes, starts, stops, ends, broken, shape)
         _mark_text(buffer[:consumed], starts, verdicts, shape.encoding)
+        _mark_empty(buffer, array, starts, ends, verdicts, shape.separator)
     lines = np.searchsorted(newlines, starts)
     return Index(starts, ends, lines, verdicts, consumed, quoted=bool(len(quotes)))
 
@@ -152,3 +157,29 @@ def _mark_text(consumed: bytes, starts: NDArray[np.int64], verdicts: NDArray[np.
     for record in np.unique(np.searchsorted(starts, beyond_ascii, side="right") - 1).tolist():
         if not _is_text(consumed[starts[record] : stops[record]], encoding):
             verdicts[record] = NOT_TEXT
+
+
+def _mark_empty(
+    buffer: bytes,
+    array: NDArray[np.uint8],
+    starts: NDArray[np.int64],
+    ends: NDArray[np.int64],
+    verdicts: NDArray[np.uint8],
+    separator: int,
+) -> None:
+    """Mark every record without content, whatever its number of fields; a look at both ends rules most others out."""
+    if not len(starts):
+        return
+    first, second = array[starts], array[np.minimum(starts + 1, len(array) - 1)]
+    blank = np.zeros(256, np.bool_)
+    blank[[separator, SPACE, TAB]] = True
+    blank_or_quote = blank.copy()
+    blank_or_quote[QUOTE] = True
+    likely = np.flatnonzero(blank[first] | ((first == QUOTE) & blank_or_quote[second]))
+    likely = likely[blank_or_quote[array[ends[likely] - 1]]]
+    known: set[bytes] = set()
+    for record, start, end in zip(likely.tolist(), starts[likely].tolist(), ends[likely].tolist(), strict=True):
+        content = buffer[start:end]
+        if content in known or is_empty(content, separator):
+            known.add(content)
+            verdicts[record] = EMPTY

@@ -9,7 +9,7 @@ from scoring.atomic import written_atomically
 from scoring.errors import FileRefusedError
 from scoring.merge import join_files
 from scoring.part import Outcome, Sealed, name_part
-from scoring.rejects import COLUMNS, DECIMAL_COMMA, HEADER
+from scoring.rejects import COLUMNS, DECIMAL_COMMA, HEADER, NO_CONTENT
 
 _RULES_TOLD = 5
 _FIELD_LIMIT = 1 << 31
@@ -18,10 +18,12 @@ _FIELD_LIMIT = 1 << 31
 def check_reject_share(outcomes: Sequence[Outcome], rows: int, share: float, parts: Path) -> None:
     """Refuse a file of `rows` records when the parts that are there reject more than `share` of them already.
 
-    Raises FileRefusedError that tells the rules that were broken most, OSError as the storage does.
+    Records without content are neither among the rejected ones nor among all. Raises FileRefusedError that tells the
+    rules that were broken most, OSError as the storage does.
     """
-    rejected = sum(outcome.rejected for outcome in outcomes)
-    if rejected <= share * rows:
+    without_content = sum(outcome.without_content for outcome in outcomes)
+    rejected = sum(outcome.rejected for outcome in outcomes) - without_content
+    if rejected <= share * (rows - without_content):
         return
     read = sum(outcome.rows_in for outcome in outcomes)
     so_far = "" if read == rows else f" after {read:,} of {rows:,} rows"
@@ -35,7 +37,10 @@ def check_reject_share(outcomes: Sequence[Outcome], rows: int, share: float, par
 
 
 def _tell_rules(outcomes: Sequence[Outcome], parts: Path) -> tuple[str, str, int | None]:
-    """Give the rules that were broken most, a hint for what is common, and the line of the first reject."""
+    """Give the rules that were broken most, a hint for what is common, and the line of the first reject.
+
+    Records without content are passed over.
+    """
     counts: Counter[tuple[str, str]] = Counter()
     first: dict[tuple[str, str], str] = {}
     csv.field_size_limit(_FIELD_LIMIT)
@@ -45,6 +50,8 @@ def _tell_rules(outcomes: Sequence[Outcome], parts: Path) -> tuple[str, str, int
         path = name_part(parts, outcome.chunk).rejects
         with path.open(encoding="latin-1", newline="") as file:
             for record in csv.reader(file):
+                if record[rule] in NO_CONTENT:
+                    continue
                 key = (record[rule], record[column])
                 counts[key] += 1
                 first.setdefault(key, record[line])

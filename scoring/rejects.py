@@ -43,8 +43,12 @@ STRUCTURE = {
         "not_utf8",
         "The record is not UTF-8 text; save the file as UTF-8, or name its encoding in the contract.",
     ),
+    records.EMPTY: ("empty_record", "The record has no content: every field is empty or blank."),
 }
 """Rule and message for what can be wrong with a record's structure."""
+
+NO_CONTENT = frozenset(STRUCTURE[verdict][0] for verdict in (records.BLANK, records.EMPTY))
+"""Rules of records that are no loans at all: they count in no share of rejected rows."""
 
 
 def missing_value(column: Column) -> tuple[str, str]:

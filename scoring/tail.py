@@ -4,11 +4,12 @@ import os
 from pathlib import Path
 from typing import BinaryIO
 
-from scoring.boundaries import LF, MAX_RECORD, Shape, count_byte
+from scoring.boundaries import LF, MAX_RECORD, QUOTE, Shape, count_byte
 from scoring.contract import Contract
+from scoring.empty_records import count_fields
 from scoring.errors import FileRefusedError
 from scoring.ranges import BLOCK
-from scoring.records import BLANK, NUL_BYTE, STRAY_QUOTE, TOO_FEW, index_records
+from scoring.records import BLANK, EMPTY, NUL_BYTE, STRAY_QUOTE, TOO_FEW, index_records
 from scoring.source import describe_source
 
 _TAIL = 2 * MAX_RECORD
@@ -50,10 +51,14 @@ def _ends_within_record(records: bytes, shape: Shape) -> bool:
         rest = records[whole.consumed :]
         if not rest:
             return False
-        verdicts = index_records(rest, shape, final=True).verdicts
+        index = index_records(rest, shape, final=True)
     except FileRefusedError:  # a line that is too long to be a loan
         return records.endswith(b"\0")
-    verdicts = verdicts[verdicts != BLANK]
+    if index.verdicts[-1] == EMPTY and not rest.endswith(b"\n"):
+        last = rest[index.starts[-1] : index.ends[-1]]
+        if (shape.separator in last or QUOTE in last) and count_fields(last, shape.separator) < shape.width:
+            return True  # more of it was to come, perhaps content; blanks alone do not say so
+    verdicts = index.verdicts[(index.verdicts != BLANK) & (index.verdicts != EMPTY)]
     return bool(len(verdicts)) and int(verdicts[-1]) in _CUT
 
 

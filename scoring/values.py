@@ -3,7 +3,7 @@
 Two ways lead to the same answer. The quick one lets the CSV parser type the columns and then checks ranges; it takes
 a whole buffer or nothing. The careful one reads every value as text, casts it, and says of each record what is wrong.
 The quick one refuses whatever the careful one would reject or would have to look at twice (spaces around a category,
-further texts for "missing"), so which of them was taken cannot be seen in the result.
+further texts for "missing", records without content), so which of them was taken cannot be seen in the result.
 """
 
 import codecs
@@ -80,6 +80,8 @@ class ValueReader:
         # A column that is echoed has to be read as text, so its file takes the careful way.
         self._echoes_features = bool({name for _, name in self._echo} & {name for _, name in self._features})
         self._typed_schema = {**self._text_schema, **{name: _parsed(column) for column, name in self._features}}
+        # A record without content has no value at all; where one is required, the range checks find it already.
+        self._all_may_be_missing = not any(column.missing is Policy.REJECT for column, _ in self._features)
         id_names = [name for _, name in self._ids + self._echo]
         feature_names = [name for _, name in self._features]
         extra = [name for _, name in self._monitors] + ([self._target[1]] if self._target else [])
@@ -95,6 +97,8 @@ class ValueReader:
         except pl.exceptions.PolarsError:  # a value that does not parse, a record with too many fields
             return None
         if not all(frame.select(self._range_checks()).row(0)):
+            return None
+        if self._all_may_be_missing and self._has_empty_record(frame):
             return None
         return Values(_take(frame, self._ids), self._matrix(frame), None, {}, _take(frame, self._echo))
 
@@ -148,6 +152,17 @@ class ValueReader:
             quote_char='"' if quoted else None,
         )
         return frame[1:] if hidden else frame
+
+    def _has_empty_record(self, frame: pl.DataFrame) -> bool:
+        """Tell whether any record has no content; records without any feature are rare, so few texts are looked at."""
+        features = [name for _, name in self._features]
+        if any(not frame[name].null_count() for name in features):
+            return False
+        rows = frame.filter(pl.all_horizontal(pl.lit(value=True), *(pl.col(name).is_null() for name in features)))
+        for name in frame.columns:
+            if name not in features and rows.height:
+                rows = rows.filter(pl.col(name).fill_null("").str.strip_chars(_SPACES) == "")
+        return rows.height > 0
 
     def _range_checks(self) -> list[pl.Expr]:
         """Give one boolean per rule: true when no value of the whole column breaks it."""

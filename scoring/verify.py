@@ -175,7 +175,8 @@ def _account(
                 prediction = next(predictions, None)
             else:
                 raise ProofError(f"row {row} is neither among the predictions nor among the rejects")
-        if file.read().strip(b"\r\n"):
+        # Records without content at the end are no rows.
+        if any(field.strip(" \t") for record in _read_records(file, receipt) for field in record):
             raise ProofError(f"the input goes on after row {row}")
         return row
 
@@ -190,8 +191,12 @@ def _pass_reject(file: BinaryIO, reject: list[str], encoding: str) -> None:
 
 
 def _next_record(file: BinaryIO, receipt: Receipt) -> list[str]:
+    return next(_read_records(file, receipt), [])
+
+
+def _read_records(file: BinaryIO, receipt: Receipt) -> Iterator[list[str]]:
     lines = (line.decode(receipt.encoding, errors="surrogateescape") for line in _lines(file))
-    return next(csv.reader(lines, delimiter=receipt.separator, strict=True), [])
+    return csv.reader(lines, delimiter=receipt.separator, strict=True)
 
 
 def _lines(file: BinaryIO) -> Iterator[bytes]:

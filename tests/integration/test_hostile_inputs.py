@@ -114,6 +114,7 @@ def make_cases(loans: bytes) -> dict[str, Case]:
     every = list(range(len(columns)))
     comma = table(every, b";").replace(b".", b",")
     bomb = gzip.compress(bytes(100 << 20), 9)
+    hollow = (b"," * (len(columns) - 1) + b"\n") * 30
     return {
         "empty": Case(b"", "empty_file", line=False),
         "header only": Case(head + b"\n", scored=0),
@@ -139,6 +140,9 @@ def make_cases(loans: bytes) -> dict[str, Case]:
         "cut": Case(loans[:-12], "truncated"),
         "cut in quotes": Case(loans + b'50,"3', "truncated"),
         "no last line end": Case(loans[:-1]),
+        "empty records at the end": Case(loans + hollow + b"\n" + hollow[:-1]),
+        "empty records within": Case(head + b"\n" + hollow + body, rejected=30),
+        "empty records alone": Case(head + b"\n" + hollow, scored=0),
     }
 
 

@@ -7,6 +7,7 @@ import msgspec
 from scoring.contract import Contract
 from scoring.policy import Policy
 from scoring.registry import HistoryFile
+from scoring.rejects import NO_CONTENT
 from training.records.findings import Comparison, Evaluation, Fitted, Part, SplitFigures
 
 FORMAT = 1
@@ -26,6 +27,16 @@ class DataFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def rows_in(self) -> int:
         """Rows of all files."""
         return sum(file.rows for file in self.files)
+
+    @property
+    def loans_in(self) -> int:
+        """Rows of all files that have any content: shares of rejected rows are shares of these."""
+        return self.rows_in - sum(rows for rule, rows in self.rejected.items() if rule in NO_CONTENT)
+
+    @property
+    def loans_rejected(self) -> int:
+        """Rows with content that broke the contract."""
+        return sum(rows for rule, rows in self.rejected.items() if rule not in NO_CONTENT)
 
     @property
     def last_written(self) -> tuple[str, str] | None:

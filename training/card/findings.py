@@ -111,11 +111,11 @@ def _champion_findings(facts: CardFacts) -> Iterator[str]:
 
 
 def _data_findings(facts: CardFacts) -> Iterator[str]:
-    rejected = sum(facts.data.rejected.values())
-    if facts.data.rows_in and rejected / facts.data.rows_in > 0.01:
+    rejected, rows = facts.data.loans_rejected, facts.data.loans_in
+    if rows and rejected / rows > 0.01:
         yield (
-            f"{count(rejected)} of {count(facts.data.rows_in)} rows of the history "
-            f"({percent(rejected / facts.data.rows_in)}) broke the contract and were left out: if they differ from the "
+            f"{count(rejected)} of {count(rows)} rows of the history "
+            f"({percent(rejected / rows)}) broke the contract and were left out: if they differ from the "
             "rest, the model does not know it."
         )
 

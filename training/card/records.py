@@ -6,6 +6,7 @@ from xml.etree.ElementTree import Element
 
 from scoring.contract import Column
 from scoring.policy import Policy
+from scoring.rejects import NO_CONTENT
 from training.card.bars import draw_policy
 from training.card.facts import CardFacts, share_of_defaults
 from training.card.findings import is_adverse, is_small, misses
@@ -173,9 +174,9 @@ def data_section(facts: CardFacts) -> Element:
         ),
         table(
             "Rows that broke the contract and were left out, by rule",
-            ["Rule", "Rows", "Share of all rows"],
+            ["Rule", "Rows", "Share of rows with content"],
             [
-                (rule, count(rows), percent(rows / max(data.rows_in, 1), 2))
+                (rule, count(rows), NONE if rule in NO_CONTENT else percent(rows / max(data.loans_in, 1), 2))
                 for rule, rows in sorted(data.rejected.items())
             ],
             numbers=(1, 2),

@@ -18,7 +18,7 @@ from scoring.pipeline import score_chunk
 from scoring.receipt import Published, Receipt, publish_result
 from scoring.registry import Pin, read_manifest
 from scoring.source import open_source
-from tests.unit.scoring.csv_bodies import CONTRACT
+from tests.unit.scoring.csv_bodies import CONTRACT, LENIENT
 from tests.unit.scoring.linear_model import publish_linear
 from training.loans.generate import generate_loans
 
@@ -96,6 +96,13 @@ def every_rule(tmp_path_factory: pytest.TempPathFactory) -> Registry:
     """Give a registry with the hand-made model of the contract in which every rule occurs."""
     models = tmp_path_factory.mktemp("every_rule") / "models"
     return Registry(models, publish_linear(models, CONTRACT), CONTRACT)
+
+
+@pytest.fixture(scope="session")
+def lenient(tmp_path_factory: pytest.TempPathFactory) -> Registry:
+    """Give a registry with the hand-made model of the contract that lets every value be missing."""
+    models = tmp_path_factory.mktemp("lenient") / "models"
+    return Registry(models, publish_linear(models, LENIENT), LENIENT)
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """Bytes that look like a CSV body, well or badly made, for hypothesis; and a contract in which every rule occurs."""
 
+import msgspec
 import numpy as np
 from hypothesis import strategies as st
 
@@ -19,6 +20,10 @@ CONTRACT = Contract(
         Column("age", Role.MONITOR, Type.INTEGER),
     ),
 )
+LENIENT = msgspec.structs.replace(
+    CONTRACT, columns=tuple(msgspec.structs.replace(column, missing=Policy.ALLOW) for column in CONTRACT.columns)
+)
+"""The same contract, but that every value may be missing."""
 HEADER = ("id", "amount", "rate", "years", "grade", "branch", "purpose", "remark")
 WIDTH = len(HEADER)
 NUMBERS = ("0", "1", "7.0", "12.5", "1000", "1e2", "+3", "-4", ".5", "5.", "0.1", "-0", "16777217", "1E-3")
@@ -120,12 +125,60 @@ broken_records = st.sampled_from(
 )
 """Records that are damaged, each in its own way."""
 
+
+def _write_empty(fields: list[bytes], end: bytes) -> bytes:
+    return b",".join(fields) + end
+
+
+_empty_fields = st.sampled_from([b"", b"", b" ", b"\t \t", b'""', b'"  "', b'"\t"'])
+
+empty_records = st.one_of(
+    st.builds(_write_empty, st.lists(_empty_fields, min_size=8, max_size=8), _END),
+    st.builds(_write_empty, st.lists(_empty_fields, min_size=1, max_size=11), _END),
+    st.sampled_from([b"\n", b"\r\n", b"\r\r\n", b",,,,,,,\n", b'"","","","","","","",""\r\n']),
+)
+"""Records without content, most of them with the header's number of fields, and empty lines."""
+
+almost_empty_records = st.sampled_from(
+    [
+        b',,,,,,,","\n',
+        b',,,,,,,""""\n',
+        b',,, "",,,,\n',
+        b',,,"" ,,,,\n',
+        b',,,,,,,"\n"\n',
+        b'"\n,,,\n",,,,,,,\n',
+        b'1,2,3,4,A,6,CAR,"\n,,,,,,,\n\n"\n',
+        b'1,2,3,4,A,6,CAR,"x\n',
+        b'"\n',
+        b",,,,,,,x\n",
+        b",,,,,b,,\n",
+        b"0,,,,,,,\n",
+        b",,,0,,,,\n",
+        b",,,,\r,,,\n",
+        b",,,,,,,\r\r\n",
+        b",,,\0,,,,\n",
+        b",,,\xa0,,,,\n",
+        b",,,\xc2\xa0,,,,\n",
+        b"\x0b,,,,,,,\n",
+    ]
+)
+"""Records that look empty at a glance, or whose quotes reach over lines that do."""
+
 noise = st.lists(st.sampled_from([bytes([byte]) for byte in b'",,,\n\n\rab1. \t\0\xc3\xa9']), max_size=40).map(b"".join)
 """Bytes that mean something to the grammar, in any order."""
+
+hollow_bodies = st.builds(
+    lambda pieces, end, cut: (b"".join(pieces) + b"".join(end))[: -cut or None],
+    st.lists(st.one_of(empty_records, almost_empty_records, good_records), max_size=8),
+    st.lists(empty_records, max_size=8),
+    st.integers(0, 3),
+)
+"""Bodies with records without content anywhere, and at the end."""
 
 bodies = st.one_of(
     st.binary(max_size=200),
     noise,
+    hollow_bodies,
     st.lists(good_records, max_size=12).map(b"".join),
     st.lists(bare_records, max_size=8).map(b"".join),
     st.builds(
@@ -135,13 +188,6 @@ bodies = st.one_of(
     ),
 )
 """Any bytes as the body of a file of CONTRACT, most of them nearly right."""
-
-
-def trimmed(body: bytes) -> bytes:
-    """Take the empty lines at the end away, but for the end of the last line that is not empty."""
-    kept = body.rstrip(b"\r\n")
-    tail = body[len(kept) :]
-    return kept + tail[: tail.find(b"\n") + 1 or len(tail)] if kept else b""
 
 
 def mixed_body(rows: int) -> bytes:

@@ -35,6 +35,7 @@ class PlainReject:
     line: int
     column: str
     raw: bytes
+    empty: bool = False
 
 
 def split_fields(content: bytes, separator: int) -> list[bytes]:
@@ -79,10 +80,25 @@ def read_value(text: str, column: Column, missing_texts: Sequence[str]) -> float
     return float(np.float32(number))
 
 
+def is_empty(content: bytes, separator: int) -> bool:
+    """Tell whether an undamaged record, line end taken away, has no content; an empty line is another matter."""
+    return content != b"" and not any(field.strip(b" \t") for field in split_fields(content, separator))
+
+
+def trimmed(body: bytes, separator: int = ord(","), width: int = 8) -> bytes:
+    """Take the empty lines and the records without content at the end away."""
+    end = 0
+    for start, stop, damaged in split_records(body, separator, width):
+        content = body[start:stop].removesuffix(b"\n").removesuffix(b"\r")
+        if damaged or (content.strip(b"\r") and not is_empty(content, separator)):
+            end = stop
+    return body[:end]
+
+
 def read_plainly(
     body: bytes, header: Sequence[str], separator: str, contract: Contract, first_line: int = 2
 ) -> tuple[list[PlainLoan], list[PlainReject]]:
-    """Read a whole body whose empty lines at the end have been taken away."""
+    """Read a whole body whose empty records at the end have been taken away."""
     loans, rejects = [], []
     for row, (start, stop, damaged) in enumerate(split_records(body, ord(separator), len(header)), 1):
         content = body[start:stop].removesuffix(b"\n").removesuffix(b"\r")
@@ -104,8 +120,9 @@ def read_plainly(
                 text = [field.decode(contract.encoding) for field in fields]
             except UnicodeDecodeError:
                 text = None
-        if text is None:
-            rejects.append(PlainReject(row, line, "", content))
+        empty = not damaged and is_empty(content, ord(separator))
+        if text is None or empty:
+            rejects.append(PlainReject(row, line, "", content, empty))
             continue
         by_name = dict(zip(header, text, strict=True))
         values = [read_value(by_name[column.name], column, contract.missing_texts) for column in contract.features]

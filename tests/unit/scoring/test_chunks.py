@@ -9,13 +9,14 @@ from blake3 import blake3
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from scoring import chunks, ranges
+from scoring import empty_records, ranges
 from scoring.boundaries import MAX_RECORD
 from scoring.chunks import Plan, plan_chunks
 from scoring.errors import FileRefusedError
 from scoring.source import open_source
-from tests.unit.scoring.csv_bodies import CONTRACT, HEADER, bodies, trimmed
+from tests.unit.scoring.csv_bodies import CONTRACT, HEADER, bodies
 from tests.unit.scoring.naive_grammar import split_records
+from tests.unit.scoring.plain_reader import trimmed
 
 FIRST_LINE = (",".join(HEADER) + "\n").encode()
 ROW = b"1,2,3,4,A,6,CAR,8\n"
@@ -79,7 +80,7 @@ def test_empty_lines_at_the_end_belong_to_no_chunk(tmp_path: Path, lines: bytes,
     """Empty lines at the end are no records, however far back the last row is, and are hashed with the file."""
     content = FIRST_LINE + ROW[:-1] + lines
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(chunks, "MAX_RECORD", window)
+        patch.setattr(empty_records, "_FIRST_WINDOW", window)
         plan = plan_content(tmp_path, content, 1)
     (chunk,) = plan.chunks
     assert plan.rows == chunk.rows == 1

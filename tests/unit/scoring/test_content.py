@@ -116,3 +116,24 @@ def test_rejects_without_their_receipt_are_refused(published: Run, folder: Path,
         prepare_content(published.target.rejects, name, folder, published.target.receipt.parent, ROOMY)
     assert refused.value.code == "rejects_without_receipt"
     assert refused.value.way_out
+
+
+def test_lines_without_content_in_mended_rejects_do_not_matter(
+    published: Run, folder: Path, every_rule: Registry, plan_run: PlanRun
+) -> None:
+    """Lines of separators that a spreadsheet left in a rejects file are passed over; empty records stay rejected."""
+    rejects = published.target.rejects
+    lines = [b"row_number,line,column,rule,message,raw", b"", b",,,,,", b'5,6,"",empty_record,"x",",,,,,,,"']
+    lines += [
+        b',,,," ",""',
+        b'7,8,"",stray_quote,"x","7,2,3,4,A,6,CAR,8"',
+        b",,",
+        b'9,9,"",empty_record,"x",",,"',
+        b",,",
+    ]
+    rejects.write_bytes(b"\r\n".join(lines) + b"\r\n")
+    prepared = prepare_content(rejects, rejects.name, folder, published.target.receipt.parent, ROOMY)
+    assert prepared.read_bytes() == FIRST_LINE + b",,,,,,,\n7,2,3,4,A,6,CAR,8\n,,\n"
+    _, again, receipt = plan_run(every_rule, prepared.read_bytes()).score_and_publish()
+    assert (receipt.rows_in, receipt.scored, receipt.rejected) == (2, 1, 1)
+    assert again.splitlines()[1].startswith(b'1,2,"",empty_record,')

@@ -15,8 +15,8 @@ from scoring.errors import FileRefusedError, ProofError
 from scoring.reader import read_loans
 from scoring.rejects import Reject
 from scoring.source import open_source
-from tests.unit.scoring.csv_bodies import CONTRACT, HEADER, bodies, mixed_body, trimmed
-from tests.unit.scoring.plain_reader import PlainLoan, PlainReject, read_plainly
+from tests.unit.scoring.csv_bodies import CONTRACT, HEADER, LENIENT, bodies, hollow_bodies, mixed_body
+from tests.unit.scoring.plain_reader import PlainLoan, PlainReject, read_plainly, trimmed
 
 FIRST_LINE = (",".join(HEADER) + "\n").encode()
 
@@ -56,13 +56,16 @@ def comparable(loans: list[PlainLoan]) -> list[tuple[int, tuple[str, ...], tuple
     return [(loan.row, loan.ids, tuple(map(repr, loan.features))) for loan in loans]
 
 
-def assert_read_plainly(path: Path, body: bytes, chunk_bytes: int = 1 << 30) -> None:
+def assert_read_plainly(path: Path, body: bytes, chunk_bytes: int = 1 << 30, contract: Contract = CONTRACT) -> None:
     """Compare what the engine reads with a plain reading."""
     path.write_bytes(FIRST_LINE + body)
-    read = read_all(path, CONTRACT, chunk_bytes)
-    loans, rejects = read_plainly(trimmed(body), HEADER, ",", CONTRACT)
+    read = read_all(path, contract, chunk_bytes)
+    loans, rejects = read_plainly(trimmed(body), HEADER, ",", contract)
     assert read.plan.rows == len(read.loans) + len(read.rejects)
-    assert [PlainReject(reject.row, reject.line, reject.column, reject.raw) for reject in read.rejects] == rejects
+    assert [
+        PlainReject(reject.row, reject.line, reject.column, reject.raw, reject.rule == "empty_record")
+        for reject in read.rejects
+    ] == rejects
     assert comparable(read.loans) == comparable(loans)
 
 
@@ -89,6 +92,22 @@ def test_block_and_chunk_ends_do_not_matter(tmp_path: Path, body: bytes, block: 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ranges, "BLOCK", block * (1 + len(body) // 2_000))
         assert_read_plainly(tmp_path / "loans.csv", body, chunk)
+
+
+@given(
+    body=st.one_of(hollow_bodies, bodies),
+    block=st.sampled_from([1, 7, 64, 4 << 20]),
+    chunk=st.sampled_from([1, 60, 1 << 30]),
+)
+@settings(max_examples=200)
+@example(body=b",,,,,,,\n" + GOOD_ROW, block=4 << 20, chunk=1 << 30)
+@example(body=GOOD_ROW + b" ,,\t,,,,,\n" + GOOD_ROW, block=4 << 20, chunk=1 << 30)
+@example(body=b",,,,,,,x\n7,,,,,,,\n,,,,,,,\n7,,,,,,,\n", block=4 << 20, chunk=1 << 30)
+def test_records_without_content_are_no_loans(tmp_path: Path, body: bytes, block: int, chunk: int) -> None:
+    """Where the contract lets every value be missing, a record without content is rejected or ignored all the same."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ranges, "BLOCK", block * (1 + len(body) // 2_000))
+        assert_read_plainly(tmp_path / "loans.csv", body, chunk, LENIENT)
 
 
 @pytest.mark.parametrize("block", [40, 333, 5_000])

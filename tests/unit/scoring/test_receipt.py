@@ -19,10 +19,10 @@ from scoring.part import prediction_columns
 from scoring.receipt import quote_name, read_receipt
 from scoring.registry import read_manifest
 from tests.unit.scoring.conftest import PlanRun, Registry
-from tests.unit.scoring.csv_bodies import HEADER, bodies, mixed_body, trimmed
+from tests.unit.scoring.csv_bodies import HEADER, bodies, mixed_body
 from tests.unit.scoring.linear_model import publish_linear
 from tests.unit.scoring.naive_grammar import split_records
-from tests.unit.scoring.plain_reader import read_plainly
+from tests.unit.scoring.plain_reader import read_plainly, trimmed
 
 FIRST_LINE = (",".join(HEADER) + "\n").encode()
 CHUNKS = (1, 2, 7, 64)

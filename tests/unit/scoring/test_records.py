@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from scoring.boundaries import Shape
 from scoring.records import (
     BLANK,
+    EMPTY,
     GOOD,
     LONG_FIELD,
     MAX_FIELD,
@@ -22,7 +23,7 @@ from scoring.records import (
 )
 from tests.unit.scoring.csv_bodies import bare_records, bodies, broken_records
 from tests.unit.scoring.naive_grammar import split_records
-from tests.unit.scoring.plain_reader import split_fields
+from tests.unit.scoring.plain_reader import is_empty, split_fields
 
 SHAPE = Shape(ord(","), 3)
 
@@ -31,7 +32,23 @@ SHAPE = Shape(ord(","), 3)
     ("record", "verdict"),
     [
         (b"1,2,3", GOOD),
-        (b',"",', GOOD),
+        (b',"",x', GOOD),
+        (b',"",', EMPTY),
+        (b",,", EMPTY),
+        (b" ,\t,  ", EMPTY),
+        (b",", EMPTY),
+        (b",,,,,", EMPTY),
+        (b'" ","\t"', EMPTY),
+        (b'""', EMPTY),
+        (b"  ", EMPTY),
+        (b",," + b" " * (MAX_FIELD + 1), EMPTY),
+        (b',,","', GOOD),
+        (b',,"\n"', GOOD),
+        (b',,""""', GOOD),
+        (b',, ""', STRAY_QUOTE),
+        (b',,"" ', STRAY_QUOTE),
+        (b",\0,", NUL_BYTE),
+        (b",\r,", STRAY_CR),
         (b'"a,b",2,3', GOOD),
         (b'"a""b","x\ny","p\r\nq"', GOOD),
         (b"1,2", TOO_FEW),
@@ -106,8 +123,10 @@ def test_verdicts_equal_plain_reading(body: bytes) -> None:
             and len(fields) == shape.width
             and max(map(len, fields)) <= MAX_FIELD
         )
+        empty = not damaged and is_empty(content, shape.separator)
         assert body[start:end] == content
-        assert (verdict == GOOD) == sound, content
+        assert (verdict == EMPTY) == empty, content
+        assert (verdict == GOOD) == (sound and not empty), content
 
 
 @given(
@@ -117,12 +136,13 @@ def test_verdicts_equal_plain_reading(body: bytes) -> None:
 )
 @settings(max_examples=200)
 def test_regular_means_all_good(body: bytes, width: int, cut: int) -> None:
-    """What is called regular at once has only sound records, as soon as none has too many fields."""
+    """What is called regular at once has only sound or empty records, as soon as none has too many fields."""
     body = body.replace(b'"', b"")[: -cut or None]
     shape = Shape(ord(","), width)
     if is_regular(body, shape):
         verdicts = index_records(body, shape, final=True).verdicts
-        assert (verdicts == TOO_MANY).any() or (verdicts == GOOD).all()
+        too_many = max(line.count(b",") for line in body.split(b"\n")) >= width
+        assert too_many or np.isin(verdicts, [GOOD, EMPTY]).all()
         assert not np.isin(verdicts, [NUL_BYTE, LONG_FIELD, STRAY_CR, NOT_TEXT]).any()
 
 

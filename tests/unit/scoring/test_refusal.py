@@ -53,3 +53,24 @@ def test_rejects_are_published_without_predictions(every_rule: Registry, plan_ru
     parts = [name_part(Path(run.batch.parts), chunk.number).rejects for chunk in run.batch.plan.chunks]
     assert content == b"row_number,line,column,rule,message,raw\n" + b"".join(part.read_bytes() for part in parts)
     assert [line.split(b",")[0] for line in content.splitlines()[1:]] == [b"%d" % row for row in range(2, 21, 2)]
+
+
+HOLLOW = [b",,,,,,,\n", b'"",,,,,,," "\r\n', b",,,\n", b"\n"]
+
+
+@pytest.mark.parametrize("hollow", HOLLOW)
+def test_records_without_content_count_in_no_share(every_rule: Registry, plan_run: PlanRun, hollow: bytes) -> None:
+    """They are neither among the rejected rows nor among all rows, whatever their number, and no rule to be told."""
+    run = plan_run(every_rule, FIRST_LINE + hollow * 40 + (GOOD * 4 + hollow * 6 + UNKNOWN) * 2, 3)
+    run.score()
+    outcomes = gather_outcomes(run.batch)
+    assert sum(outcome.without_content for outcome in outcomes) == 52
+    assert sum(outcome.rejected for outcome in outcomes) == 54
+    parts = Path(run.batch.parts)
+    check_reject_share(outcomes, 62, 0.2, parts)
+    with pytest.raises(FileRefusedError) as refused:
+        check_reject_share(outcomes, 62, 0.19, parts)
+    assert refused.value.line == 52
+    assert refused.value.what.startswith("2 rows were rejected, more than 19% of the file: unknown_category in grade 2")
+    assert "empty_record" not in refused.value.what
+    assert "blank_line" not in refused.value.what

@@ -92,3 +92,13 @@ def test_other_model_is_refused(published: tuple[Run, Receipt]) -> None:
     pin = msgspec.structs.replace(receipt.model, manifest_sha256="0" * 64)
     with pytest.raises(ModelError, match="was altered"):
         replay(run, msgspec.structs.replace(receipt, model=pin))
+
+
+def test_records_without_content_are_replayed(every_rule: Registry, plan_run: PlanRun) -> None:
+    """Records without content, within the file and at its end, come out of one chunk as out of three."""
+    hollow = b'\n,,,,,,,\n"",,\n'
+    run = plan_run(every_rule, FIRST_LINE + BODY + hollow + BODY + hollow * 9, 3)
+    run.score()
+    receipt = run.publish()
+    assert (receipt.rows_in, receipt.scored, receipt.rejected) == (63, 48, 15)
+    assert replay(run, receipt).identical

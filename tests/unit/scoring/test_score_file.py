@@ -9,6 +9,7 @@ import pytest
 from scoring.errors import FileRefusedError, LoansError, ModelError
 from scoring.registry import Pin
 from scoring.score_file import name_results, score_file
+from scoring.verify import verify_result
 from tests.unit.scoring.conftest import PlanRun, Registry
 
 HEADER = b"id,amount,rate,years,grade,branch,purpose\n"
@@ -160,3 +161,60 @@ def test_a_doubled_column_that_is_not_read_is_no_obstacle(tmp_path: Path, every_
     assert score(every_rule, path, tmp_path / "out.csv") == (2, 0)
     path.write_bytes(HEADER.rstrip() + b",memo,memo,,\n1,2,3,4,Z,6,CAR,a,b,,\n2,2,3,4,A,6,CAR,a,b,,\n")
     assert score(every_rule, path, tmp_path / "out.csv") == (1, 1)
+
+
+def test_records_without_content_are_no_loans(
+    tmp_path: Path, reference: Registry, generated: bytes, lenient: Registry
+) -> None:
+    """Loans and 30 records without content: ignored at the end, rejected within, and the file is not refused."""
+    lines = generated.splitlines(keepends=True)
+    cases = [
+        (reference, lines[0], lines[1:101]),
+        (lenient, HEADER, [b"%d,2,3,4,A,6,CAR\n" % row for row in range(100)]),
+    ]
+    for registry, head, loans in cases:
+        width = head.count(b",")
+        for kind, record in enumerate((b"," * width, b",".join([b'""'] * (width + 1)), b" ," * width, b",,", b"\t")):
+            hollow = [record + b"\n"] * 30
+            files = {
+                "plain": (loans, 0),
+                "at the end": ([*loans, *hollow], 0),
+                "at the end, mixed with empty lines": ([*loans, *hollow, b"\r\n", *hollow, b"\n\n"], 0),
+                "within": ([*loans[:40], *hollow, *loans[40:], *hollow], 30),
+                "first": ([*hollow, *loans], 30),
+            }
+            predictions = set()
+            for name, (rows, rejected) in files.items():
+                path, output = tmp_path / "loans.csv", tmp_path / f"{kind} {name}.csv"
+                path.write_bytes(head + b"".join(rows))
+                receipt = score_file(path, output, registry.models, registry.pin, threads=1, max_reject_share=0.2)
+                found = (receipt.rows_in, receipt.scored, receipt.rejected)
+                assert found == (100 + rejected, 100, rejected), (name, record)
+                with name_results(output).rejects.open(newline="") as file:
+                    assert [(row["rule"], row["raw"]) for row in csv.DictReader(file)] == [
+                        ("empty_record", record.decode())
+                    ] * rejected
+                with output.open(newline="") as file:
+                    predictions.add(tuple((row["id"], row["pd"]) for row in csv.DictReader(file)))
+                checks = verify_result(path, receipt, name_results(output), registry.models)
+                assert [check for check in checks if check.problem] == []
+            assert len(predictions) == 1
+
+
+@pytest.mark.parametrize("rest", [b",,,,,,\n" * 30, b'\n\n" ",,,,,,\n', b",,\n\t\n", b"   "])
+def test_only_records_without_content_are_as_good_as_none(tmp_path: Path, lenient: Registry, rest: bytes) -> None:
+    """A header and records without content give what a header alone gives: results without a row."""
+    path = tmp_path / "loans.csv"
+    results = []
+    for content in (HEADER, HEADER + rest):
+        path.write_bytes(content)
+        assert score(lenient, path, tmp_path / "out.csv") == (0, 0)
+        results.append([(tmp_path / name).read_bytes() for name in ("out.csv", "out.rejects.csv")])
+    assert results[0] == results[1]
+
+
+def test_a_loan_may_have_nothing_but_an_id(tmp_path: Path, lenient: Registry) -> None:
+    """Where the contract lets every value be missing, an id or a remark alone makes a loan, as it did."""
+    path = tmp_path / "loans.csv"
+    path.write_bytes(HEADER.rstrip() + b",remark\n7,,,,,,,\n,,,,,6,,\n,,,,,,,x\n,,,,,,,\n1,2,3,4,A,6,CAR,\n,,,,,,,x\n")
+    assert score(lenient, path, tmp_path / "out.csv") == (5, 1)

@@ -90,3 +90,43 @@ def test_a_cut_file_is_refused_with_its_last_line(tmp_path: Path) -> None:
     assert "whole file" in caught.value.way_out
     path.write_bytes(HEAD + ROW)
     refuse_cut(path, CONTRACT)
+
+
+EMPTY = b"," * len(NAMES) + b"\n"
+QUOTED_EMPTY = b",".join([b'""'] * (len(NAMES) + 1)) + b"\n"
+
+
+@pytest.mark.parametrize(
+    "ending",
+    [
+        EMPTY,
+        EMPTY[:-1],
+        EMPTY * 3 + b"\r\n\n" + EMPTY[:-1] + b"\r",
+        QUOTED_EMPTY * 2 + QUOTED_EMPTY[:-1],
+        b",,\n",
+        b'""\n',
+        b"   \n",
+        b"   ",
+        b" \t \r",
+    ],
+)
+def test_records_without_content_at_the_end_are_no_cut(tmp_path: Path, ending: bytes) -> None:
+    """A file that ends with records without content is whole, whether the last one has its line end or not."""
+    for record in (ROW, QUOTED):
+        assert not looks_cut(tmp_path / "loans.csv", HEAD + record + ending)
+    assert looks_cut(tmp_path / "loans.csv", HEAD + ROW + QUOTED[:-8] + b"\n" + ending)
+
+
+@pytest.mark.parametrize("ending", [b",", b",,", EMPTY[:-2], b'""', b'"', b'" "," "', b'""\r', EMPTY + b",", b" , "])
+def test_a_record_that_has_only_begun_is_cut(tmp_path: Path, ending: bytes) -> None:
+    """A last line without line end and with too few fields was to become a record, though it has no content yet."""
+    assert looks_cut(tmp_path / "loans.csv", HEAD + ROW + ending)
+
+
+def test_a_quoted_tab_does_not_separate(tmp_path: Path) -> None:
+    """In a tab-separated file a quoted tab is a blank: it makes no field."""
+    head, row = HEAD.replace(b",", b"\t"), ROW.replace(b",", b"\t")
+    whole = b"\t".join([b'"\t"'] * (len(NAMES) + 1))
+    assert not looks_cut(tmp_path / "loans.csv", head + row + whole)
+    assert not looks_cut(tmp_path / "loans.csv", head + row + whole + b"\r")
+    assert looks_cut(tmp_path / "loans.csv", head + row + b"\t".join([b'"\t"'] * len(NAMES)) + b"\r")

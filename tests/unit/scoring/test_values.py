@@ -10,7 +10,7 @@ from scoring.records import GOOD, index_records
 from scoring.rejects import Reject, encode_rejects
 from scoring.source import Source
 from scoring.values import ValueReader, Values
-from tests.unit.scoring.csv_bodies import CONTRACT, HEADER, bare_records, good_records, records
+from tests.unit.scoring.csv_bodies import CONTRACT, HEADER, LENIENT, bare_records, good_records, records
 from tests.unit.scoring.plain_reader import read_plainly, read_value
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)
@@ -234,3 +234,24 @@ def test_rejects_keep_any_record_verbatim() -> None:
     """A reject's fields are quoted, so that quotes, separators and line ends in the record survive."""
     line = encode_rejects([Reject(3, 9, 'a"b', "rule", "It, is.", b'x,"\r\n\xff\0')])
     assert line == b'3,9,"a""b",rule,"It, is.","x,""\r\n\xff\0"\n'
+
+
+def test_only_a_record_without_content_costs_the_quick_way() -> None:
+    """Where all features may be missing, loans that have none are still read quickly, if anything else is there."""
+    reader = ValueReader(Source("loans.csv", 1, ",", HEADER, 0, 1, "utf-8"), LENIENT, labelled=False)
+    full = b"1,2,3,4,A,6,CAR,8\n"
+    for bare in (b"7,,,,,,,\n", b",,,,,7,,\n", b",,,,,,,7\n", b",,,,,,,\xc2\xa0\n", b",,,,4,,,\n".replace(b"4", b"A")):
+        for body in (bare, full + bare * 3 + full):
+            values = reader.read_quickly(body, quoted=False)
+            assert values is not None
+            assert len(values.features) == body.count(b"\n")
+        for empty in (b",,,,,,,\n", b" ,,,,,\t,,\n"):
+            assert reader.read_quickly(full + bare + empty, quoted=False) is None
+
+
+def test_contract_without_features_notices_records_without_content() -> None:
+    """With ids alone, a record counts as soon as any column has a text."""
+    contract = Contract(1, "made up", (Column("id", Role.ID),))
+    reader = ValueReader(Source("loans.csv", 1, ",", ("id", "x"), 0, 1, "utf-8"), contract, labelled=False)
+    assert reader.read_quickly(b"1,2\n,2\n", quoted=False) is not None
+    assert reader.read_quickly(b"1,2\n, \n", quoted=False) is None

@@ -165,3 +165,18 @@ def test_altered_model_is_named(published: tuple[Run, Receipt], tmp_path: Path, 
     path.write_bytes(path.read_bytes() + b"x")
     assert "model.onnx was altered" in find_problems(run, there, models)["model"]
     assert "cannot be read" in find_problems(run, there, tmp_path / "none")["model"]
+
+
+HOLLOW = b',,,,,,,\n\n" ",,\t,"",,,,\r\n,,\n'
+
+
+def test_records_without_content_are_accounted_for(every_rule: Registry, plan_run: PlanRun) -> None:
+    """Within the file they are rejects, at its end no rows; a row with content among those at the end is found."""
+    run = plan_run(every_rule, FIRST_LINE + BODY + HOLLOW + BODY + HOLLOW * 9 + b",,,,,,,", 3)
+    run.score()
+    receipt = run.publish()
+    assert (receipt.rows_in, receipt.scored, receipt.rejected) == (64, 48, 16)
+    assert find_problems(run, receipt) == {}
+    path = Path(run.batch.plan.source.path)
+    path.write_bytes(path.read_bytes() + b"\n,,,,,x,,\n")
+    assert find_problems(run, msgspec.structs.replace(receipt, input=reseal(path))).keys() == {ACCOUNT}

@@ -53,6 +53,22 @@ def test_rejected_rows_are_counted(
     assert loans.monitors["person_age"].tolist() == [30, 30, 30]
 
 
+def test_records_without_content_are_no_loans(
+    tmp_path: Path, make_request: Callable[..., RunRequest], run_here: Callable[..., dict[str, int]]
+) -> None:
+    """Records without content are counted apart from rows that break the contract, and at the end not at all."""
+    hollow = "," * 12
+    history = write_history(
+        tmp_path / "history.csv", GOOD.format(1, 0), hollow, '"",,', "", GOOD.format(2, 1), *[hollow, "", " , ,"] * 20
+    )
+    request = make_request(history, shards=1)
+    assert run_here(request, "preprocess-1") == {"preprocess-1": 0}
+    counts = read_details(request.layout.outcome("preprocess-1"), ShardCounts)
+    assert (counts.rows_in, counts.kept) == (5, 2)
+    assert counts.rejected == {"blank_line": 1, "empty_record": 2}
+    assert load_loans(request.layout.shard(1)).rows.tolist() == [1, 5]
+
+
 def test_id_and_age_are_no_features(contract: Contract) -> None:
     """Neither the id nor a column that only watches reaches the model."""
     names = {column.name for column in contract.features}

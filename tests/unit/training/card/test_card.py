@@ -271,6 +271,24 @@ def test_what_differs_is_told(facts: CardFacts, change: Change, told: str) -> No
     assert told in " ".join(outline.texts)
 
 
+def test_records_without_content_count_in_no_share(facts: CardFacts) -> None:
+    """Empty records of a history are listed, but neither raise nor lower the share of rows that broke the contract."""
+    many = facts.data.rows_in // 2
+    rest = facts.data.rows_in - 2 * (many // 2)
+    hollow = {"empty_record": many // 2, "blank_line": many // 2}
+
+    def tell(rejected: dict[str, int]) -> str:
+        data = msgspec.structs.replace(facts.data, rejected=rejected)
+        return " ".join(Outline(make_card(msgspec.structs.replace(facts, data=data))[CARD_PAGE]).texts)
+
+    assert "broke the contract and were left out: if" not in tell({**hollow, "unknown_category": rest // 101})
+    told = tell({**hollow, "unknown_category": rest // 10})
+    assert f"{rest // 10:,} of {rest:,} rows of the history" in told
+    assert "(10.0\N{NO-BREAK SPACE}%) broke the contract" in told
+    assert "10.00\N{NO-BREAK SPACE}%" in told
+    assert "25.00\N{NO-BREAK SPACE}%" not in told
+
+
 def test_version_of_which_little_is_known_has_a_card(facts: CardFacts) -> None:
     """Without curves, intervals, groups, importance, parameter sets or rejects there is a page all the same."""
     bare = msgspec.structs.replace(

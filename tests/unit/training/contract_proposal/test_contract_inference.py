@@ -278,6 +278,36 @@ def test_rows_that_would_be_rejected_are_told(tmp_path: Path) -> None:
     assert '2 records of the file would be rejected: missing_value in "end".' in output.read_text()
 
 
+def test_records_without_content_are_not_looked_at(tmp_path: Path) -> None:
+    """Records without content change nothing that is proposed: no gap, no share, no lost id."""
+    rows = [[f"L{number}", f"{number % 7}.5", "bad" if number % 4 else "good"] for number in range(300)]
+    plain = make_csv(["id", "x", "end"], rows)
+    lines = plain.splitlines(keepends=True)
+    inference, output = infer(plain, tmp_path)
+    text = output.read_text()
+    output.unlink()
+    at_the_end, output = infer(plain + b",,\n" * 200 + b'\n"",,\n', tmp_path)
+    assert at_the_end == inference
+    assert output.read_text() == text
+    output.unlink()
+    within, output = infer(b"".join([*lines[:9], b",,\n" * 200, b" ,\t,\n", *lines[9:]]), tmp_path)
+    assert within.rows == 501
+    assert within.proposal.rejected == {"empty_record": 201}
+    assert within.proposal.columns == inference.proposal.columns
+    assert within.proposal.contract == inference.proposal.contract
+
+
+def test_file_without_content_holds_no_loans(tmp_path: Path) -> None:
+    """A header and records without content are refused as a header alone is."""
+    reasons = set()
+    for rest in (b"", b",\n" * 30 + b'\n"", \n,'):
+        (tmp_path / "none.csv").write_bytes(b"id,x\n" + rest)
+        with pytest.raises(LoansError) as caught:
+            infer_contract(tmp_path / "none.csv", tmp_path / "none.toml", NOTHING)
+        reasons.add(caught.value.what)
+    assert len(reasons) == 1
+
+
 def test_other_encodings_are_named_by_the_user(tmp_path: Path) -> None:
     """Text that is not UTF-8 is told as such, and read with `encoding`; an encoding that cannot be is refused."""
     rows = [
