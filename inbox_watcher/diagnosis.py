@@ -228,8 +228,8 @@ def explain_inbox(
         said.append(
             Sentence(
                 Kind.WAITING,
-                "The file waits in the inbox until it is complete: its size and times must not change for a while, and no "
-                "process on this host may have it open for writing.",
+                "The file waits in the inbox until it is complete: its size and times must not change for a while, and "
+                "no process on this host may have it open for writing.",
                 "The daemon logs what it objects to: `journalctl -u loans-watch`.",
             )
         )
