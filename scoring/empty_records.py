@@ -96,4 +96,4 @@ def _skip_plain(lines: bytes, at: int, separator: int) -> int:
     other = len(lines[:at].rstrip(bytes([separator]) + _BLANKS + b"\r\n"))
     start = lines.find(b"\n", other, at) + 1 if other else 0
     passed = lines[start:at]
-    return start if (start or not other) and passed.count(b"\r") == passed.count(b"\r\n") else at
+    return start if passed.count(b"\r") == passed.count(b"\r\n") else at

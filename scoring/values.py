@@ -156,9 +156,14 @@ class ValueReader:
     def _has_empty_record(self, frame: pl.DataFrame) -> bool:
         """Tell whether any record has no content; records without any feature are rare, so few texts are looked at."""
         features = [name for _, name in self._features]
-        if any(not frame[name].null_count() for name in features):
-            return False
-        rows = frame.filter(pl.all_horizontal(pl.lit(value=True), *(pl.col(name).is_null() for name in features)))
+        rows = frame
+        if features:
+            if any(not frame[name].null_count() for name in features):
+                return False
+            bare = frame.select(pl.all_horizontal(pl.col(features).is_null())).to_series()
+            if not bare.any():
+                return False
+            rows = frame.filter(bare)
         for name in frame.columns:
             if name not in features and rows.height:
                 rows = rows.filter(pl.col(name).fill_null("").str.strip_chars(_SPACES) == "")

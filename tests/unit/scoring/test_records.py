@@ -1,11 +1,14 @@
 """What is said of the structure of records: the verdicts, their priority, lines and offsets."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scoring.boundaries import Shape
+from scoring.empty_records import find_content_end
 from scoring.records import (
     BLANK,
     EMPTY,
@@ -80,6 +83,16 @@ def test_verdict_of_a_record(record: bytes, verdict: int, end: bytes) -> None:
     assert index.verdicts.tolist() == [GOOD, GOOD, verdict, GOOD]
     assert body[index.starts[2] : index.ends[2]] == record
     assert index.lines.tolist() == [0, 1, 2, 3 + record.count(b"\n")]
+
+
+def test_records_of_one_column(tmp_path: Path) -> None:
+    """Where a record has one field, blanks and quoted blanks make it empty, and an empty line is still one."""
+    body = b'1\n""\n  \n\n" "\r\n","\n2\n'
+    index = index_records(body, Shape(ord(","), 1), final=True)
+    assert index.verdicts.tolist() == [GOOD, EMPTY, EMPTY, BLANK, EMPTY, GOOD, GOOD]
+    path = tmp_path / "one.csv"
+    path.write_bytes(b"x\n" + body + body[2:8])
+    assert find_content_end(path, 2, ord(",")) == 2 + len(body)
 
 
 @pytest.mark.parametrize("content", [b"1,2,3\r", b"\r"])
