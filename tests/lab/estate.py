@@ -65,7 +65,7 @@ def boot_pool(lab: Lab) -> None:
         "n1",
         """
         echo '/srv/export 10.77.0.0/24(rw,sync,no_subtree_check,root_squash,fsid=1)' >/etc/exports
-        chmod 755 /srv/export; chown loans:lenders /srv/export
+        chmod 755 /srv/export; chown loans:loans /srv/export
         systemctl is-active --quiet nfs-server || systemctl start nfs-server
         exportfs -ra
         """,
