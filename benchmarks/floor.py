@@ -1,6 +1,9 @@
 """The floor: a bare polars + onnxruntime script, no validation, no proof. `floor.py INPUT MODEL.onnx OUTPUT`."""
 
+import os
 import sys
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before the import, or onnxruntime collects usage data
 
 import numpy as np
 import onnxruntime

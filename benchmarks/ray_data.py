@@ -3,6 +3,8 @@
 import os
 import sys
 
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before the import, or onnxruntime collects usage data
+
 import onnxruntime
 import pandas as pd
 import ray

@@ -14,6 +14,7 @@ os.environ["PYSPARK_PYTHON"] = sys.executable
 
 def score(blocks: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
     """Score the blocks of one partition with one session."""
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before the import, or onnxruntime collects usage data
     import onnxruntime
 
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])

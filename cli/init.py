@@ -15,6 +15,10 @@ def register(app: typer.Typer) -> None:
 
 def init(
     root: Annotated[Path, typer.Argument(help="Top folder of the shared tree, on storage that every node sees.")],
+    analysts: Annotated[
+        str | None,
+        typer.Option(help="Who may drop files and read results: a group (default: nobody else).", metavar="GROUP"),
+    ] = None,
     site: SiteOption = DEFAULT_SITE,
     state: Annotated[
         Path | None,
@@ -29,6 +33,7 @@ def init(
     from dag_specs.submit_language import check_path
     from inbox_watcher.config import default_state, refuse_existing, write_site
     from inbox_watcher.layout import Layout
+    from inbox_watcher.permissions import find_group, make_folders, open_contract
     from scoring.contract import REFERENCE
 
     # os.path's leaves a `~name` that nobody has as it stands, where pathlib's raises.
@@ -37,17 +42,26 @@ def init(
     local = (Path(os.path.expanduser(state)) if state else default_state(root)).absolute()
     check_path(local, "state")
     refuse_existing(site)
+    gid = None if analysts is None else find_group(analysts)
     layout = Layout(root)
-    os.umask(0o007)
-    for folder in layout.folders:
-        folder.mkdir(mode=0o770, parents=True, exist_ok=True)
+    make_folders(layout, gid)
+    os.umask(0o027)
     local.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not layout.contract.exists():
         shutil.copyfile(REFERENCE, layout.contract)
+    if gid is not None:
+        open_contract(layout, gid)
     write_site(site, root, local)
     if json:
-        print_json({"root": str(root), "state": str(local), "site": str(site.absolute())})
+        group = {} if analysts is None else {"analysts": analysts}
+        print_json({"root": str(root), "state": str(local), "site": str(site.absolute()), **group})
         return
     say(f"The shared tree is in {root}, the site file is {site}.")
+    if analysts is None:
+        say("Nobody else may use the tree; deploy/README.md says how to open it to a group of analysts.")
+    else:
+        say(f"Members of {analysts} may drop files into {layout.inbox} and read {layout.outbox} and {layout.failed}.")
+    if os.geteuid() == 0:
+        say("The tree is root's: only root can run its daemon. For another account, run `loans init` as that account.")
     say(f"Next: put labelled loans into {layout.history} and adapt {layout.contract};")
     say("then `loans pool up`, `loans retrain`, `loans watch`.")

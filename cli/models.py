@@ -19,6 +19,9 @@ _NARROW = 80
 _ROOMY = 116
 """Characters from which the list has all its columns."""
 
+_PERMISSIONS = "permissions"
+"""What `verify` calls the owners and modes of the registry."""
+
 VersionArgument = Annotated[str, typer.Argument(help="A model version, as `loans models list` shows it.")]
 WhyOption = Annotated[str, typer.Option(help="The reason, for whoever asks later.")]
 
@@ -31,13 +34,13 @@ def list_models(site: SiteOption = DEFAULT_SITE, json: JsonOption = False) -> No
 
     from cli.model_tables import format_figure
     from scoring.errors import ModelError
-    from scoring.production import PRODUCTION, read_log, read_promotion
+    from scoring.production import PRODUCTION, find_production, read_log
     from scoring.registry import list_versions, read_manifest
 
     models = _registry(site)
     current, manifests, broken = None, [], {}
     try:
-        promotion = read_promotion(models)
+        promotion = find_production(models)
         current = promotion.pin.version if promotion else None
     except ModelError as error:
         # The versions are there all the same, and one of them has to be promoted.
@@ -161,10 +164,11 @@ def log(site: SiteOption = DEFAULT_SITE, json: JsonOption = False) -> None:
 
 @app.command()
 def verify(site: SiteOption = DEFAULT_SITE, json: JsonOption = False) -> None:
-    """Check every version's hashes, audit and open every model, and check the log of promotions.
+    """Check every version's hashes, audit and open every model, check the log of promotions and who may change them.
 
-    Exit code 1 when anything is damaged.
+    Exit code 1 when anything is damaged, or a version is in production that nobody promoted.
     """
+    from scoring.exposure import find_exposure
     from scoring.production import read_log
     from scoring.promotion_log import LOG
     from scoring.registry import list_versions
@@ -172,16 +176,25 @@ def verify(site: SiteOption = DEFAULT_SITE, json: JsonOption = False) -> None:
     models = _registry(site)
     found = {version: _find_damage(models, version) for version in list_versions(models)}
     told = read_log(models)
+    exposed = find_exposure(models)
+    every = {**found, LOG: list(told.damage), _PERMISSIONS: list(exposed.damage)}
+    notes = {LOG: told.notes, _PERMISSIONS: exposed.notes}
     if json:
-        every = {**found, LOG: list(told.damage)}
-        print_json({name: {"intact": not damage, "damage": damage} for name, damage in every.items()})
+        print_json(
+            {
+                name: {"intact": not damage, "damage": damage, **({"notes": notes[name]} if name in notes else {})}
+                for name, damage in every.items()
+            }
+        )
     else:
-        for version, damage in found.items():
-            console().print(f"{version}: {'; '.join(damage) or 'intact'}", markup=False)
-        console().print(f"{LOG}: {'; '.join(told.damage) or f'intact, {len(told.entries)} entries'}", markup=False)
+        intact = {LOG: f"intact, {len(told.entries)} entries", _PERMISSIONS: "; ".join(exposed.notes) or "intact"}
+        for name, damage in every.items():
+            console().print(f"{name}: {'; '.join(damage) or intact.get(name, 'intact')}", markup=False)
         for note in told.notes:
             say(note)
-    if damaged := [*(version for version, damage in found.items() if damage), *([LOG] if told.damage else [])]:
+    if exposed.damage or exposed.notes:
+        say("Whoever may change the registry can forge a version; deploy/README.md says how to close it.")
+    if damaged := [name for name, damage in every.items() if damage]:
         say(f"Damaged: {', '.join(damaged)}.\nRestore what is named from a backup, or promote another version.")
         raise typer.Exit(1)
 

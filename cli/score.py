@@ -36,7 +36,7 @@ def score(
     from scoring.challenger import Challenger
     from scoring.challenger_report import describe_report
     from scoring.errors import ModelError
-    from scoring.production import read_promotion
+    from scoring.production import find_production
     from scoring.registry import read_manifest
     from scoring.score_file import name_compared, name_results, score_file
 
@@ -45,7 +45,7 @@ def score(
     if model is not None:
         _, pin = read_manifest(models, model)
     else:
-        promotion = read_promotion(models)
+        promotion = find_production(models)
         if promotion is None:
             raise ModelError("No model is in production.", "`loans retrain` trains and promotes one.")
         pin = promotion.pin

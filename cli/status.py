@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.output import DEFAULT_SITE, JsonOption, SiteOption, console, legible, print_json
+from cli.output import DEFAULT_SITE, JsonOption, SiteOption, console, legible, print_json, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,9 +32,11 @@ def status(
 ) -> None:
     """Show batches and their progress."""
     from inbox_watcher.config import load_site
-    from inbox_watcher.status import find_batch, read_batches
+    from inbox_watcher.status import find_batch, read_batches, read_waiting
 
     loaded = load_site(site)
+    if waiting := read_waiting(loaded):
+        say(waiting)
 
     def read() -> "list[Batch]":
         return [find_batch(loaded, batch)] if batch else read_batches(loaded, count)

@@ -10,20 +10,21 @@ from typing import TYPE_CHECKING, BinaryIO
 from inbox_watcher.arrivals import Arrivals, Sighting, is_as_listed, is_wanted, list_inbox
 from inbox_watcher.batch import Batch, State
 from inbox_watcher.challengers import pin_challenger
+from inbox_watcher.champion import pin_champion, remove_notice, write_notice
 from inbox_watcher.claim import new_batch_id
 from inbox_watcher.config import Site
 from inbox_watcher.hints import NETWORK_FILESYSTEMS, find_filesystem, is_network_filesystem
 from inbox_watcher.journal import Journal
 from inbox_watcher.late_evidence import LateEvidence, find_recent
-from inbox_watcher.layout import LONGEST_NAME, SIDECAR, Layout, output_stem, revision, show_name
+from inbox_watcher.layout import LONGEST_NAME, SIDECAR, Layout, StateLayout, output_stem, revision, show_name
 from inbox_watcher.open_files import is_open_for_writing
 from inbox_watcher.packed_looks import PackedLooks
 from scoring.atomic import stands
 from scoring.challenger import Challenger
 from scoring.errors import FileRefusedError, ModelError, StorageError
 from scoring.plain_file import open_plain
-from scoring.production import name_missing, read_promotion
-from scoring.registry import VERSIONS, Pin, now, read_manifest
+from scoring.production import find_production
+from scoring.registry import Pin, now, read_manifest
 from scoring.tail import is_cut
 
 if TYPE_CHECKING:
@@ -63,6 +64,8 @@ class Admission:
         self._told = _Told()
         self._late = LateEvidence(self._layout, journal, site.inbox.settle_seconds)
         self._late.watch_archived(find_recent(journal), time.monotonic())
+        self._notice = StateLayout(Path(site.state)).notice
+        remove_notice(self._notice)
 
     def watch_archived(self, batches: Iterable[Batch]) -> None:
         """Have the archived inputs of batches that have just ended compared with their plans again, later."""
@@ -102,33 +105,44 @@ class Admission:
         batches += self._file_sidecars([name for name in listed.orphans if name not in claimed], moment)
         wanted = [sighting for sighting in listing if sighting.name not in claimed and self._is_sound(sighting)]
         ready = self._arrivals.take_ready(wanted, moment, moved_in)
+        if not wanted:
+            self._end_wait()
         if not ready:
             return batches
-        try:
-            promotion = read_promotion(self._layout.models)
-        except ModelError as error:
-            self._told.tell("model", error.what)
+        pin = self._pin_champion(len(ready))
+        if pin is None:
             return batches
-        if promotion is None:
-            self._told.tell("model", f"{len(ready)} file(s) wait: no model is in production; `loans retrain` makes one")
-            return batches
-        if not (self._layout.models / VERSIONS / promotion.pin.version).is_dir():
-            self._told.tell("model", f"{len(ready)} file(s) wait: {name_missing(promotion.pin)}")
-            return batches
-        self._told.settle("model")
-        challenger = pin_challenger(self._layout.models, self._challenger, promotion.pin)
+        challenger = pin_challenger(self._layout.models, self._challenger, pin)
         if challenger is None or not challenger.problem:
             self._told.settle("challenger")
         else:
             self._told.tell("challenger", f"files go without the challenger {challenger.version}: {challenger.problem}")
         for sighting in ready:
             try:
-                batches.append(self._open(sighting.name, promotion.pin, challenger))
+                batches.append(self._open(sighting.name, pin, challenger))
                 self._told.settle("journal")
             except (OSError, StorageError) as error:
                 self._told.tell("journal", f"a file cannot be taken in: {error}")
                 break
         return batches
+
+    def _pin_champion(self, ready: int) -> Pin | None:
+        """Tell which version the files that are ready go with; None, logged and noted, while none can be used."""
+        try:
+            pin = pin_champion(self._layout.models)
+        except (ModelError, StorageError) as error:
+            code = error.code if isinstance(error, ModelError) else ""
+            message = f"{ready} file(s) wait: {error.what}" + (f" [{code}]" if code else "")
+            if self._told.tell("model", message):
+                write_notice(self._notice, code, f"{message}\n{error.way_out}".rstrip())
+            return None
+        self._end_wait()
+        return pin
+
+    def _end_wait(self) -> None:
+        """Take back what was said of the model: a file goes with it, or none waits any more."""
+        if self._told.settle("model"):
+            remove_notice(self._notice)
 
     def _looks_cut(self, sighting: Sighting) -> bool | None:
         """Look at the end of a file in the inbox; None when it is not what was listed, or not read yet.
@@ -149,10 +163,13 @@ class Admission:
             self._told.tell(shown, f"{shown!r} in the inbox cannot be read: {error.strerror}; it waits until it can")
             raise
 
-    def _ends_early(self, file: BinaryIO, path: Path) -> bool:
-        """Tell whether more is to come. Without a model nothing can be said, and nothing is admitted."""
+    def _ends_early(self, file: BinaryIO, path: Path) -> bool | None:
+        """Tell whether more is to come, None while the storage does not answer.
+
+        Without a model nothing can be said, and nothing is admitted.
+        """
         try:
-            promotion = read_promotion(self._layout.models)
+            promotion = find_production(self._layout.models)
             if promotion is None:
                 return False
             if self._contract is None or self._contract[0] != promotion.pin:
@@ -160,6 +177,8 @@ class Admission:
                 self._contract = promotion.pin, manifest.contract
         except ModelError:
             return False
+        except StorageError:
+            return None
         return is_cut(file, path, self._contract[1])
 
     def _is_open(self, sighting: Sighting) -> bool:
@@ -252,15 +271,17 @@ class _Told:
     def __init__(self) -> None:
         self._standing: dict[str, str] = {}
 
-    def tell(self, subject: str, message: str) -> None:
-        """Say what is wrong with a subject, unless just that was said last."""
-        if self._standing.get(subject) != message:
-            self._standing[subject] = message
-            _LOG.warning("%s", message)
+    def tell(self, subject: str, message: str) -> bool:
+        """Say what is wrong with a subject, unless just that was said last; tell whether it was said."""
+        if self._standing.get(subject) == message:
+            return False
+        self._standing[subject] = message
+        _LOG.warning("%s", message)
+        return True
 
-    def settle(self, subject: str) -> None:
-        """Take note that nothing is wrong with a subject any more."""
-        self._standing.pop(subject, None)
+    def settle(self, subject: str) -> bool:
+        """Take note that nothing is wrong with a subject any more; tell whether anything was."""
+        return self._standing.pop(subject, None) is not None
 
     def forget_absent(self, names: set[str]) -> None:
         """Forget the files of the inbox that are gone."""

@@ -191,11 +191,18 @@ def _explain_slow(facts: Facts) -> list[Sentence]:
 
 
 def explain_inbox(
-    name: str, *, there: bool | None, model: str, daemon_runs: bool | None, trouble: str, left_alone: str = ""
+    name: str,
+    *,
+    there: bool | None,
+    model: tuple[str, str],
+    daemon_runs: bool | None,
+    trouble: str,
+    left_alone: str = "",
 ) -> list[Sentence]:
     """Say why a file has no batch yet.
 
-    `there`: whether it is in the inbox; `left_alone`: why it is none of the daemon's; `model`: why none can score it.
+    `there`: whether it is in the inbox; `left_alone`: why it is none of the daemon's; `model`: why none can score it,
+    and what to do about that.
     """
     said = []
     if trouble:
@@ -216,14 +223,9 @@ def explain_inbox(
                 "Start it: `systemctl start loans-watch`, or `loans watch`.",
             )
         )
-    if model:
-        said.append(
-            Sentence(
-                Kind.TROUBLE,
-                f"The file waits in the inbox: {model.rstrip('.')}.",
-                "`loans retrain` makes one; `loans models promote VERSION` puts one into production.",
-            )
-        )
+    why, way_out = model
+    if why:
+        said.append(Sentence(Kind.TROUBLE, f"The file waits in the inbox: {why.rstrip('.')}.", way_out))
     if not said:
         said.append(
             Sentence(

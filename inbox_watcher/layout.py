@@ -238,6 +238,11 @@ class StateLayout:
         return self.root / "journal.sqlite"
 
     @property
+    def notice(self) -> Path:
+        """Why files wait in the inbox although they are complete; not there while none does."""
+        return self.root / "notice.json"
+
+    @property
     def lock(self) -> Path:
         """Held by the daemon while it runs."""
         return self.root / "watch.lock"

@@ -14,14 +14,13 @@ from dag_specs.events import JobEvent
 from dag_specs.jobs import Job, Slot
 from inbox_watcher.arrivals import is_left_alone, is_wanted
 from inbox_watcher.batch import FINAL, Batch, State
+from inbox_watcher.champion import pin_champion
 from inbox_watcher.config import Site
 from inbox_watcher.diagnosis import explain, explain_inbox
 from inbox_watcher.facts import Facts, Sentence
 from inbox_watcher.layout import Layout, StateLayout
-from scoring.errors import LoansError
+from scoring.errors import LoansError, ModelError
 from scoring.part import name_part
-from scoring.production import name_missing, read_promotion
-from scoring.registry import VERSIONS
 
 PATIENCE = 5.0
 """How long one look at pool or storage may take (seconds)."""
@@ -86,12 +85,12 @@ def explain_file(site: Site, name: str) -> list[Sentence]:
     layout = Layout(Path(site.root))
     objection, trouble = _within(lambda: _why_left_alone(layout.inbox, Path(name).name))
     there = None if trouble else objection is not None
-    model, model_trouble = _within(lambda: _why_no_model(layout.models)) if there else ("", "")
+    no_model, model_trouble = _within(lambda: _why_no_model(layout.models)) if there else (None, "")
     return explain_inbox(
         name,
         there=there,
         left_alone=objection or "",
-        model=model or "",
+        model=no_model or ("", ""),
         daemon_runs=is_locked(StateLayout(Path(site.state)).lock),
         trouble=trouble or model_trouble,
     )
@@ -112,15 +111,14 @@ def _why_left_alone(inbox: Path, name: str) -> str | None:
     return ""
 
 
-def _why_no_model(models: Path) -> str:
+def _why_no_model(models: Path) -> tuple[str, str]:
+    """Say why no version can score, and what to do; empty where one can."""
     try:
-        promotion = read_promotion(models)
-        if promotion is None:
-            return "no model is in production"
-        there = (models / VERSIONS / promotion.pin.version).is_dir()
-        return "" if there else name_missing(promotion.pin)
+        pin_champion(models)
     except LoansError as error:
-        return str(error)
+        code = f" [{error.code}]" if isinstance(error, ModelError) and error.code else ""
+        return f"{error.what.rstrip('.')}{code}", error.way_out
+    return "", ""
 
 
 def _list_parts(site: Site, batch: Batch) -> frozenset[int]:

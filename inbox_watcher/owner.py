@@ -92,7 +92,7 @@ def owned(path: Path, on_loss: Callable[[], object]) -> Iterator[None]:
 def _take(path: Path, mine: Owner) -> None:
     temporary = path.with_name(f"{path.name}.{mine.token}")
     try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o660)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             json.dump(asdict(mine), file)
             file.flush()
@@ -131,7 +131,7 @@ def _clear(path: Path, temporary: Path) -> None:
     """
     if _read_dead(path, temporary) is None:
         return
-    permit = os.open(path.with_name(f"{path.name}.takeover"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
+    permit = os.open(path.with_name(f"{path.name}.takeover"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(permit, fcntl.LOCK_EX | fcntl.LOCK_NB)
         dead = _read_dead(path, temporary)

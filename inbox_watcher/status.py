@@ -3,9 +3,11 @@
 from pathlib import Path
 
 from inbox_watcher.batch import Batch
+from inbox_watcher.champion import read_notice
 from inbox_watcher.config import Site
 from inbox_watcher.journal import Journal
 from inbox_watcher.layout import StateLayout
+from inbox_watcher.observation import is_locked
 from scoring.errors import LoansError
 
 
@@ -20,6 +22,15 @@ def read_batches(site: Site, count: int) -> list[Batch]:
     finally:
         journal.close()
     return sorted(found.values(), key=lambda batch: batch.id, reverse=True)
+
+
+def read_waiting(site: Site) -> str:
+    """Say why files that are complete wait in the inbox, as the daemon that runs last said; empty where none does."""
+    state = StateLayout(Path(site.state))
+    notice = read_notice(state.notice)
+    if notice is None or is_locked(state.lock) is False:
+        return ""
+    return f"Since {notice.since}: {notice.text}"
 
 
 def seek_batch(site: Site, wanted: str) -> Batch | None:

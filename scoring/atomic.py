@@ -10,8 +10,9 @@ from typing import BinaryIO
 
 from scoring.failpoints import reach
 
-FILE_MODE = 0o660
-"""Readable by the owner and the site's group, never by the world: the files hold people's data."""
+FILE_MODE = 0o640
+"""Readable by the group of the folder, never by the world: the files hold people's data. Writable by the owner alone:
+the group of `outbox` are the analysts, who may read results and not change them."""
 
 _TEMPORARY = re.compile(r"\.[0-9a-f]{16}\.tmp")
 

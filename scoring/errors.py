@@ -44,7 +44,12 @@ class ContractError(LoansError):
 
 
 class ModelError(LoansError):
-    """A model version is missing, altered, or does not fit its contract."""
+    """A model version is missing, altered, or does not fit its contract; `code`, where there is one, names the rule."""
+
+    def __init__(self, what: str, way_out: str = "", code: str = "") -> None:
+        """Add to the sentence a stable code for programs."""
+        super().__init__(what, way_out)
+        self.code = code
 
 
 class ProofError(LoansError):

@@ -66,7 +66,11 @@ ACTS = (
 POINTS = tuple(f"{act}.{when}" for act in ACTS for when in ("before", "after"))
 """Every point of the daemon and of a job, in no order of time."""
 
-PROMOTION_ACTS = (*(f"promote.pointer.{step}" for step in ("create", "fsync", "rename")), "promote.log")
+PROMOTION_ACTS = (
+    "promote.intent",
+    *(f"promote.pointer.{step}" for step in ("create", "fsync", "rename")),
+    "promote.log",
+)
 """The durable acts of putting a version into production."""
 
 PROMOTION_POINTS = tuple(f"{act}.{when}" for act in PROMOTION_ACTS for when in ("before", "after"))

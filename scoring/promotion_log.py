@@ -2,6 +2,9 @@
 
     models/promotions.jsonl   one JSON document a line, oldest first
 
+A promotion has two lines: its intent, appended before the pointer moves, and its entry, appended afterwards. So no
+crash leaves a pointer that the log cannot explain. Logs of earlier versions have entries alone.
+
 Everybody who writes holds a lock, flock(2) of the log itself, which an NFS server keeps for all hosts. A crash may
 leave the last line cut; the next entry then begins on a line of its own.
 """
@@ -44,7 +47,9 @@ class Action(StrEnum):
     """It had been there before, and what replaced it was taken back."""
 
 
-class LogEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"replaced": "from"}):
+class LogEntry(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, rename={"replaced": "from"}
+):
     """A line of `models/promotions.jsonl`."""
 
     format: int
@@ -61,6 +66,13 @@ class LogEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={
     """`from`: what was in production before."""
     to: Pin
     """What was from then on."""
+    intent: bool = False
+    """Whether this line only announces the promotion; the pointer may not have moved yet."""
+
+    @property
+    def announced(self) -> "LogEntry":
+        """The line that announces this entry."""
+        return msgspec.structs.replace(self, intent=True)
 
     def encode(self) -> bytes:
         """Give the line, its end included."""
@@ -72,7 +84,9 @@ class LogLines:
     """What stands in the log."""
 
     entries: tuple[LogEntry, ...]
-    """Oldest first."""
+    """What was done, oldest first; without intents."""
+    pending: LogEntry | None = None
+    """The entry that was announced after the last one; only the pointer tells whether it was done."""
     damage: tuple[str, ...] = ()
     """What is wrong with it, in words."""
     notes: tuple[str, ...] = ()
@@ -104,19 +118,27 @@ def find_breaks(entries: Iterable[LogEntry]) -> list[str]:
 def read_lines(log: int) -> LogLines:
     """Read an open log. Raises OSError as the storage does."""
     content = os.pread(log, os.fstat(log).st_size, 0)
-    entries, damage, notes = [], [], []
+    entries: list[LogEntry] = []
+    pending: LogEntry | None = None
+    damage, notes = [], []
+    announces = False
     lines = content.split(b"\n")
     for number, line in enumerate(lines, 1):
         if not line:
             continue
         entry = _read_line(line)
-        if entry is not None:
+        if entry is not None and entry.intent:
+            pending, announces = msgspec.structs.replace(entry, intent=False), True
+        elif entry is not None:
+            if announces and entry != pending:
+                damage.append(f"{LOG}: line {number} was never announced: lines are missing or altered")
             entries.append(entry)
+            pending = None
         elif number == len(lines):
             notes.append(f"{LOG}: line {number} does not read: it was cut while it was written")
         else:
             damage.append(f"{LOG}: line {number} does not read")
-    return LogLines(tuple(entries), tuple(damage), tuple(notes))
+    return LogLines(tuple(entries), pending, tuple(damage), tuple(notes))
 
 
 def _read_line(line: bytes) -> LogEntry | None:
@@ -128,15 +150,16 @@ def _read_line(line: bytes) -> LogEntry | None:
 
 
 def append_line(log: int, entry: LogEntry) -> None:
-    """Append an entry, on a line of its own whatever a crash left behind. Raises OSError as the storage does."""
+    """Append an entry or an intent, on a line of its own whatever a crash left. Raises OSError as the storage does."""
+    act = "promote.intent" if entry.intent else "promote.log"
     size = os.fstat(log).st_size
     torn = size > 0 and os.pread(log, 1, size - 1) != b"\n"
     line = (b"\n" if torn else b"") + entry.encode()
-    reach("promote.log.before")
+    reach("{}.before", act)
     while line:
         line = line[os.write(log, line) :]
     os.fsync(log)
-    reach("promote.log.after")
+    reach("{}.after", act)
 
 
 @contextmanager
@@ -150,7 +173,7 @@ def locked_log(models: Path) -> Iterator[int]:
         raise StorageError(f"The log {path} cannot be opened: {error.strerror}. Nothing was changed.") from error
     try:
         if is_new:
-            # Others of the site's group append to it, whatever the umask of whoever came first.
+            # Whatever the umask of whoever came first: the group reads it, the owner alone writes.
             os.fchmod(log, FILE_MODE)
             sync_folder(models)
         _lock(log, path)

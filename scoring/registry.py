@@ -145,7 +145,7 @@ def publish_version(
     home = models / VERSIONS
     home.mkdir(parents=True, exist_ok=True)
     temporary = home / f".{secrets.token_hex(8)}.tmp"
-    temporary.mkdir(mode=0o770)
+    temporary.mkdir(mode=0o750)
     try:
         for name, content in files.items():
             write_bytes(temporary / name, content)

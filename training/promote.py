@@ -6,6 +6,7 @@ Run a second time (HTCondor may), it finds the version that it published before 
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scoring.errors import ModelError, ProofError
-from scoring.production import ProductionMovedError, name_account, read_log, read_promotion
+from scoring.production import (
+    ProductionMovedError,
+    UnexplainedPromotionError,
+    find_production,
+    name_account,
+    read_log,
+)
 from scoring.production import promote as put_into_production
 from scoring.registry import Pin
 from training.judging.champion import compare_champion
@@ -36,7 +43,7 @@ class Weighed:
     """The best candidate against the champion of the moment."""
 
     champion: Pin | None
-    """What was in production; None when nothing was, or the pointer does not read."""
+    """What was in production; None when nothing was, or the pointer does not read or is not explained by the log."""
     comparison: Comparison | None
     """How both did on the same loans, where they can be compared."""
     decision: Decision
@@ -74,9 +81,9 @@ def _predict(exported: Exported, best: Evaluation, loans: LabelledLoans) -> NDAr
 def find_champion(models: Path, version: str) -> Pin | None:
     """Tell which version stands or stood in production before `version`; None when none did.
 
-    Raises ModelError when the pointer does not read.
+    Raises ModelError when the pointer does not read, or no logged promotion explains it.
     """
-    promotion = read_promotion(models)
+    promotion = find_production(models)
     if promotion is None or promotion.pin.version != version:
         return promotion.pin if promotion else None
     earlier = [entry for entry in read_log(models).entries if entry.to.version == version]
@@ -117,9 +124,10 @@ def conclude(request: RunRequest) -> Conclusion:
 def _promote(request: RunRequest, pin: Pin, weighed: Weighed) -> None:
     """Put the version into production, unless it is there; only what it was compared with is replaced."""
     models = Path(request.models)
-    promotion = read_promotion(models)
-    if promotion is not None and promotion.pin == pin:
-        return
+    with suppress(UnexplainedPromotionError):  # a pointer that nobody promoted counts for nothing
+        promotion = find_production(models)
+        if promotion is not None and promotion.pin == pin:
+            return
     why = f"training run {request.run_id}: {weighed.decision.why}"
     if request.promote is PromoteMode.FORCE:
         put_into_production(models, pin, by=name_account(), why=why)

@@ -25,7 +25,6 @@ UID_DOMAIN = lab
 FILESYSTEM_DOMAIN = lab
 TRUST_DOMAIN = lab
 DAEMON_LIST = MASTER {roles}
-NETWORK_INTERFACE = {address}
 SEC_DEFAULT_AUTHENTICATION = REQUIRED
 SEC_DEFAULT_INTEGRITY = REQUIRED
 SEC_DEFAULT_ENCRYPTION = REQUIRED
@@ -37,7 +36,10 @@ ALLOW_NEGOTIATOR = condor@lab
 ALLOW_ADMINISTRATOR = condor@lab, root@lab
 NUM_CPUS = 2
 """
-"""What a site's own HTCondor says; everything else of the pool is HTCondor's default, or the product's snippets."""
+"""What a site's own HTCondor says; everything else is HTCondor's default, or the product's snippets.
+
+`NETWORK_INTERFACE` is left at its default, `*`: only then do HTCondor's bindings need AF_NETLINK in the unit.
+"""
 
 _MOUNT = """\
 mkdir -p /nfs/loans
@@ -63,7 +65,7 @@ def boot_pool(lab: Lab) -> None:
         "n1",
         """
         echo '/srv/export 10.77.0.0/24(rw,sync,no_subtree_check,root_squash,fsid=1)' >/etc/exports
-        chmod 755 /srv/export; chown loans:lenders /srv/export
+        chmod 755 /srv/export; chown loans:loans /srv/export
         systemctl is-active --quiet nfs-server || systemctl start nfs-server
         exportfs -ra
         """,
@@ -80,7 +82,7 @@ def boot_pool(lab: Lab) -> None:
 
 
 def _configure_condor(name: str) -> str:
-    roles = _POOL.format(roles=ROLES[name], address=ADDRESSES[name])
+    roles = _POOL.format(roles=ROLES[name])
     return f"""
         rm -f /etc/condor/config.d/50-lab
         cat >/etc/condor/config.d/10-pool.conf <<'END'

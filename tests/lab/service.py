@@ -21,19 +21,16 @@ _CHUNK = 1_450_000
 
 _MAKE_SITE = f"""
 cd /
-install -d -m 2770 -o loans -g lenders /var/lib/loans
-runuser -u loans -- {LOANS} init {ROOT} --site /var/lib/loans/new.toml --state /var/lib/loans/state
+install -d -m 700 -o loans -g loans /var/lib/loans
+runuser -u loans -- {LOANS} init {ROOT} --analysts lenders --site /var/lib/loans/new.toml --state /var/lib/loans/state
 sed -i -e 's|^# condor_config = .*|condor_config = "host"|' -e 's|^# python = .*|python = "{NODE_PYTHON}"|' \\
     -e 's|^# candidates = .*|candidates = ["logistic", "tree"]|' \\
     -e 's|^# chunk_bytes = .*|chunk_bytes = {_CHUNK}|' /var/lib/loans/new.toml
 install -m 644 /var/lib/loans/new.toml {SITE}
-runuser -u loans -- chgrp -R lenders {ROOT}
-runuser -u loans -- chmod -R g+s {ROOT}
 """
 
 _START = f"""
 cp /host/deploy/loans-watch.service /etc/systemd/system/{UNIT}.service
-sed -i -e 's|^Group=.*|Group=lenders|' /etc/systemd/system/{UNIT}.service
 systemctl daemon-reload
 systemctl enable --now {UNIT}
 """

@@ -136,6 +136,22 @@ def test_pickles_are_opened_in_one_place() -> None:
     assert users == {"training/learning/learnt.py"}
 
 
+def test_onnxruntime_is_imported_where_its_telemetry_is_off() -> None:
+    """Only `scoring`, whose `__init__` turns telemetry off, imports onnxruntime; a bare benchmark does so itself."""
+    switch = 'os.environ["ORT_DISABLE_TELEMETRY"] = "1"'
+    users = [
+        path.relative_to(REPOSITORY)
+        for top in [*ALLOWED, "benchmarks"]
+        for path in modules(top)
+        if any(name.partition(".")[0] == "onnxruntime" for name in imports(path))
+    ]
+    assert Path("scoring/model.py") in users
+    assert switch in (REPOSITORY / "scoring" / "__init__.py").read_text().splitlines()
+    for user in users:
+        before, _, _ = (REPOSITORY / user).read_text().partition("import onnxruntime")
+        assert user.parts[0] == "scoring" or switch in before, user
+
+
 def test_modules_are_called_by_what_is_inside() -> None:
     """No module is called utils, helpers, manager, common or base."""
     every = [path for top in [*ALLOWED, "tests", "benchmarks"] for path in (REPOSITORY / top).rglob("*.py")]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 UNIT = Path(__file__).parents[2] / "deploy" / "loans-watch.service"
 
-MOST_EXPOSED = 1.5
+MOST_EXPOSED = 1.3
 
 
 class _Unit(configparser.ConfigParser):
@@ -17,7 +17,7 @@ class _Unit(configparser.ConfigParser):
 
 
 def test_exposure() -> None:
-    """Systemd itself rates the unit at 1.5 or better."""
+    """Systemd itself rates the unit at 1.3 or better."""
     program = shutil.which("systemd-analyze")
     assert program, "systemd-analyze is missing: apt-get install systemd"
     done = subprocess.run(
@@ -31,13 +31,13 @@ def test_exposure() -> None:
 
 
 def test_unit_can_do_its_work() -> None:
-    """It is watched, started again, reaches HTCondor over TCP, and may write the shared tree and its own folder."""
+    """It is watched, started again, reaches HTCondor (whose bindings need netlink), and may write its own folders."""
     unit = _Unit(strict=False)
     unit.read(UNIT)
     service = unit["Service"]
     assert (service["Type"], service["NotifyAccess"], service["Restart"]) == ("notify", "main", "always")
     assert 10 <= int(service["WatchdogSec"]) <= 300
-    assert {"AF_INET", "AF_INET6", "AF_UNIX"} <= set(service["RestrictAddressFamilies"].split())
+    assert {"AF_INET", "AF_INET6", "AF_NETLINK", "AF_UNIX"} == set(service["RestrictAddressFamilies"].split())
     assert service["ReadWritePaths"] == unit["Unit"]["RequiresMountsFor"] == "/nfs/loans"
     assert service["StateDirectory"] == "loans"
     assert not service["ExecStart"].startswith(service["ReadWritePaths"]), "it hangs when the shared storage does"

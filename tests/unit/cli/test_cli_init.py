@@ -10,10 +10,11 @@ from inbox_watcher.config import load_site
 from inbox_watcher.layout import Layout
 from scoring.contract import REFERENCE, load_contract
 from tests.unit.cli.conftest import Loans
+from tests.unit.inbox_watcher.test_permissions import GROUP
 
 
 def test_a_tree_and_a_site_file_are_made(loans: Loans, tmp_path: Path) -> None:
-    """Every folder of the design is there, people's data is not world-readable, and the site file leads to it."""
+    """Every folder of the design is there, for its owner alone, and the site file leads to it."""
     ran = loans("init", "shared é")
     assert (ran.code, ran.out) == (0, "")
     assert "loans retrain" in ran.err
@@ -22,7 +23,7 @@ def test_a_tree_and_a_site_file_are_made(loans: Loans, tmp_path: Path) -> None:
     layout = Layout(Path(site.root))
     for folder in layout.folders:
         assert folder.is_dir()
-        assert stat.S_IMODE(folder.stat().st_mode) == 0o770
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert stat.S_IMODE(os.stat(site.state).st_mode) == 0o700
     assert load_contract(layout.contract) == load_contract(REFERENCE)
 
@@ -36,6 +37,25 @@ def test_json_tells_where_everything_is(loans: Loans, tmp_path: Path) -> None:
         "site": str(tmp_path / "loans.toml"),
     }
     assert (tmp_path / "own").is_dir()
+
+
+def test_a_group_of_analysts_may_drop_and_read(loans: Loans, tmp_path: Path) -> None:
+    """With `--analysts` the group gets inbox, outbox, failed and the contract; history and models stay closed."""
+    ran = loans("init", "shared", "--analysts", GROUP, "--json")
+    assert (ran.code, ran.json["analysts"]) == (0, str(GROUP))
+    layout = Layout(tmp_path / "shared")
+    for path, mode in ((layout.root, 0o750), (layout.inbox, 0o3770), (layout.outbox, 0o2750), (layout.contract, 0o640)):
+        assert (stat.S_IMODE(path.stat().st_mode), path.stat().st_gid) == (mode, GROUP)
+    for path in (layout.archive, layout.batches, layout.history, layout.models, layout.training):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o700
+
+
+def test_an_unknown_group_leaves_nothing_behind(loans: Loans, tmp_path: Path) -> None:
+    """A group that does not exist is told before anything is made."""
+    ran = loans("init", "shared", "--state", "own", "--analysts", "no-such-group")
+    assert (ran.code, ran.out) == (1, "")
+    assert "'no-such-group'" in ran.reason
+    assert os.listdir(tmp_path) == []
 
 
 def test_a_second_init_changes_nothing(loans: Loans, root: Path) -> None:

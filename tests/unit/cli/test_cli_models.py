@@ -1,5 +1,6 @@
 """`loans models`: the registry as people and programs see it."""
 
+import os
 from pathlib import Path
 
 from inbox_watcher.layout import Layout
@@ -8,7 +9,8 @@ from scoring.production import promote, read_promotion
 from scoring.promotion_log import LOG
 from scoring.registry import GOLDEN, MODEL, VERSIONS, HistoryFile, Pin, publish_version, read_manifest
 from tests.unit.cli.conftest import Loans
-from tests.unit.inbox_watcher.conftest import publish_copy
+from tests.unit.inbox_watcher.conftest import forge_pointer, publish_copy
+from tests.unit.inbox_watcher.test_permissions import GROUP
 
 OTHER = "20260202-000000-other"
 
@@ -161,6 +163,42 @@ def test_a_log_with_a_hole_is_found(loans: Loans, root: Path, pin: Pin) -> None:
     assert told.code == 1
     assert not told.json[LOG]["intact"]
     assert told.json[OTHER]["intact"]
+
+
+def test_a_forged_pointer_is_found(loans: Loans, root: Path, pin: Pin) -> None:
+    """`verify`, `log` and `list` report a version that nobody promoted; promoting the right one by hand settles it."""
+    models = Layout(root).models
+    forge_pointer(models, publish_copy(models, pin, OTHER))
+    for command in ("verify", "log", "list"):
+        ran = loans("models", command)
+        assert ran.code == 1
+        assert f"No logged promotion put version {OTHER} into production" in ran.out + ran.err
+    told = loans("models", "verify", "--json").json
+    assert not told[LOG]["intact"]
+    assert "[unexplained_promotion]" in told[LOG]["damage"][0]
+    assert told[OTHER]["intact"]
+    assert loans("models", "rollback").code == 1
+    assert loans("models", "promote", pin.version, "--why", "after review").code == 0
+    assert loans("models", "verify").code == 0
+
+
+def test_a_registry_that_others_may_change_is_told(loans: Loans, root: Path, pin: Pin) -> None:
+    """`verify` warns of what a group may change, as older trees have it, and fails for what anybody may change."""
+    models = Layout(root).models
+    versions = models / VERSIONS
+    for folder in (models, versions):
+        os.chown(folder, -1, GROUP)
+        folder.chmod(0o2770)
+    ran = loans("models", "verify")
+    assert ran.code == 0
+    (line,) = [line for line in ran.out.splitlines() if line.startswith("permissions: ")]
+    assert str(versions) in line
+    told = loans("models", "verify", "--json").json
+    assert (told["permissions"]["intact"], len(told["permissions"]["notes"])) == (True, 1)
+    (versions / pin.version).chmod(0o777)
+    ran = loans("models", "verify")
+    assert ran.code == 1
+    assert "Damaged: permissions." in ran.err
 
 
 def test_an_altered_version_is_found(loans: Loans, root: Path, pin: Pin) -> None:

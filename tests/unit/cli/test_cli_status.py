@@ -1,5 +1,6 @@
 """`loans status` and `loans score`: what a person and a program see."""
 
+import fcntl
 import gzip
 import json
 import os
@@ -9,11 +10,13 @@ import msgspec
 import pytest
 
 from inbox_watcher.batch import Batch, State
+from inbox_watcher.champion import write_notice
 from inbox_watcher.config import load_site
 from inbox_watcher.journal import Journal
-from inbox_watcher.layout import StateLayout
+from inbox_watcher.layout import Layout, StateLayout
 from scoring.registry import Pin
 from tests.unit.cli.conftest import Loans
+from tests.unit.inbox_watcher.conftest import forge_pointer, publish_copy
 
 
 @pytest.fixture
@@ -52,6 +55,18 @@ def test_batches_are_shown_newest_first(loans: Loans, journaled: list[Batch]) ->
     assert [line[0] for line in lines] == [batch.id for batch in reversed(journaled)]
     assert "4/9" in lines[0]
     assert "[red]" in ran.out
+
+
+def test_files_that_wait_for_a_model_are_told(loans: Loans, journaled: list[Batch]) -> None:
+    """What the daemon that runs noted stands on stderr; the result on stdout stays what it was."""
+    state = StateLayout(Path(load_site(Path("loans.toml")).state))
+    write_notice(state.notice, "unexplained_promotion", "2 file(s) wait: ... [unexplained_promotion]")
+    assert "file(s) wait" not in loans("status").err
+    with state.lock.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        ran = loans("status", "--json")
+    assert "2 file(s) wait: ... [unexplained_promotion]" in ran.err
+    assert len(ran.json) == len(journaled)
 
 
 @pytest.mark.parametrize("columns", ["80", "200"])
@@ -158,3 +173,15 @@ def test_a_file_that_cannot_be_scored_is_told(loans: Loans, root: Path, tmp_path
         assert (ran.code, ran.out) == (1, ""), words
         assert reason in ran.reason, words
     assert not [path for path in tmp_path.iterdir() if path.name.startswith((".loans", "out"))]
+
+
+def test_nothing_is_scored_here_with_a_forged_pointer(loans: Loans, root: Path, pin: Pin) -> None:
+    """`loans score` refuses a version in production that nobody promoted; one that is named is used."""
+    models = Layout(root).models
+    forge_pointer(models, publish_copy(models, pin, "20270101-000000-forged"))
+    assert loans("generate", "5", "-o", "in.csv").code == 0
+    ran = loans("score", "in.csv", "-o", "out.csv")
+    assert ran.code == 1
+    assert "No logged promotion" in ran.reason
+    assert not Path("out.csv").exists()
+    assert loans("score", "in.csv", "-o", "out.csv", "--model", pin.version).code == 0

@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Callable
 from contextlib import nullcontext
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -14,12 +15,15 @@ from inbox_watcher import admission
 from inbox_watcher.admission import Admission
 from inbox_watcher.arrivals import APART, list_inbox
 from inbox_watcher.batch import Batch, State
+from inbox_watcher.champion import read_notice
 from inbox_watcher.config import Inbox, Site
 from inbox_watcher.journal import Journal
-from inbox_watcher.layout import Layout
+from inbox_watcher.layout import Layout, StateLayout
+from inbox_watcher.observation import explain_file
 from inbox_watcher.steps import Steps
+from scoring.production import promote
 from scoring.registry import Pin
-from tests.unit.inbox_watcher.conftest import loans
+from tests.unit.inbox_watcher.conftest import forge_pointer, loans, publish_copy
 from tests.unit.inbox_watcher.pool_in_process import PoolInProcess
 from tests.unit.inbox_watcher.waiting import wait_for
 
@@ -211,6 +215,32 @@ def test_a_version_in_production_that_is_gone_is_waited_for(
     assert (layout.inbox / "june.csv").exists()
     home.with_name("elsewhere").rename(home)
     assert [batch.name for batch in admit(2)] == [b"june.csv"]
+
+
+def test_nothing_is_scored_with_a_forged_pointer(
+    admit: Callable[..., list[Batch]],
+    drop: Drop,
+    layout: Layout,
+    pin: Pin,
+    site: Site,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Files wait until a version is promoted; log, `loans why` and the notice for `loans status` give the code."""
+    forge_pointer(layout.models, publish_copy(layout.models, pin, "20270101-000000-forged"))
+    drop("june.csv", rows=5)
+    assert [admit(2), admit(2)] == [[], []]
+    (message,) = [record.message for record in caplog.records]
+    assert message.startswith("1 file(s) wait: No logged promotion put version 20270101-000000-forged into production")
+    assert message.endswith("[unexplained_promotion]")
+    notice = read_notice(StateLayout(Path(site.state)).notice)
+    assert notice is not None
+    assert notice.code == "unexplained_promotion"
+    assert "`loans models promote VERSION`" in notice.text
+    assert any("[unexplained_promotion]" in said.text for said in explain_file(site, "june.csv"))
+    promote(layout.models, pin, by="test", why="test")
+    (batch,) = admit(2)
+    assert batch.model == pin
+    assert read_notice(StateLayout(Path(site.state)).notice) is None
 
 
 def test_what_was_listed_is_looked_at_afresh(

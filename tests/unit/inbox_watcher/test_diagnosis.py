@@ -172,15 +172,21 @@ def test_what_keeps_a_batch_from_going_on_is_told(state: State) -> None:
 
 def test_a_file_without_a_batch() -> None:
     """A file that waits in the inbox tells what it waits for; one that is nowhere is said to be nowhere."""
-    alone = explain_inbox("may.csv", there=True, model="no model is in production", daemon_runs=True, trouble="")
+    alone = explain_inbox(
+        "may.csv",
+        there=True,
+        model=("no model is in production", "`loans retrain` makes one."),
+        daemon_runs=True,
+        trouble="",
+    )
     assert texts(alone) == ["The file waits in the inbox: no model is in production."]
     assert "loans retrain" in alone[0].way_out
-    stopped = explain_inbox("may.csv", there=True, model="", daemon_runs=False, trouble="")
+    stopped = explain_inbox("may.csv", there=True, model=("", ""), daemon_runs=False, trouble="")
     assert texts(stopped) == ["The file waits in the inbox: the daemon does not run."]
-    settling = explain_inbox("may.csv", there=True, model="", daemon_runs=None, trouble="")
+    settling = explain_inbox("may.csv", there=True, model=("", ""), daemon_runs=None, trouble="")
     assert settling[0].kind is Kind.WAITING
-    assert explain_inbox("x", there=False, model="", daemon_runs=True, trouble="")[0].kind is Kind.END
-    hung = explain_inbox("x", there=None, model="", daemon_runs=True, trouble="no answer within 5 seconds")
+    assert explain_inbox("x", there=False, model=("", ""), daemon_runs=True, trouble="")[0].kind is Kind.END
+    hung = explain_inbox("x", there=None, model=("", ""), daemon_runs=True, trouble="no answer within 5 seconds")
     assert "cannot be read" in hung[0].text
 
 

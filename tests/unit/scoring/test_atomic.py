@@ -107,8 +107,8 @@ def test_world_reads_nothing(tmp_path: Path) -> None:
     path = tmp_path / "a"
     with written_atomically(path):
         (temporary,) = tmp_path.iterdir()
-        assert stat.S_IMODE(temporary.stat().st_mode) == 0o660
-    assert stat.S_IMODE(path.stat().st_mode) == 0o660
+        assert stat.S_IMODE(temporary.stat().st_mode) == 0o640
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
 
 
 def test_umask_is_obeyed(tmp_path: Path) -> None:

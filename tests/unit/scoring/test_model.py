@@ -1,6 +1,9 @@
 """Models: the bytes that were sealed are the bytes that run, and a row's answer is its own, whoever is beside it."""
 
 import io
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +23,7 @@ from scoring.reader import read_loans
 from scoring.registry import GOLDEN, MODEL, VERSIONS, Pin, publish_version
 from scoring.source import open_source
 from tests.unit.scoring.conftest import PlanRun, Registry
-from tests.unit.scoring.linear_model import linear_graph, publish_linear
+from tests.unit.scoring.linear_model import VERSION, linear_graph, publish_linear
 from tests.unit.training.small_candidates import fit_small
 from training.graphs.export import export_graph
 from training.learning.candidates import CANDIDATES
@@ -29,6 +32,15 @@ from training.loans.labelled_loans import LabelledLoans
 
 SIZES = (1, 2, 3, 4, 5, 7, 8, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129, 1000)
 NAMES = ("linear", *CANDIDATES)
+
+REPOSITORY = Path(__file__).parents[3]
+
+_OPEN = """
+import sys
+from pathlib import Path
+from scoring.model import open_model
+open_model(Path(sys.argv[1]), sys.argv[2])
+"""
 
 
 @pytest.fixture(scope="session")
@@ -209,3 +221,17 @@ def test_node_that_computes_otherwise_writes_nothing(tmp_path: Path, plan_run: P
     with pytest.raises(ModelError, match="golden rows differ"):
         score_chunk(moved, 0, threads=1)
     assert list(Path(batch.parts).iterdir()) == []
+
+
+@pytest.mark.parametrize("variable", ["HOME", "XDG_CACHE_HOME"])
+def test_opening_a_model_collects_nothing(tmp_path: Path, variable: str) -> None:
+    """A process that opens and runs a model leaves no trace in an empty home or cache folder."""
+    home, models = tmp_path / "home", tmp_path / "models"
+    home.mkdir()
+    publish_linear(models)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("ORT_", "XDG_"))}
+    subprocess.run(
+        [sys.executable, "-c", _OPEN, str(models), VERSION],
+        cwd=REPOSITORY, env=environment | {variable: str(home)}, check=True,
+    )  # fmt: skip
+    assert list(home.iterdir()) == []

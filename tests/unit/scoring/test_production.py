@@ -1,10 +1,12 @@
 """What is in production: one pointer, a pile of what was there before, and a log that misses nothing."""
 
+import itertools
 import os
 import signal
 import stat
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from scoring.failpoints import PROMOTION_POINTS, VARIABLE
 from scoring.production import (
     PRODUCTION,
     ProductionMovedError,
+    UnexplainedPromotionError,
     promote,
     read_log,
     read_promotion,
@@ -66,18 +69,87 @@ def test_promotion_is_read_as_written(tmp_path: Path) -> None:
     assert (again.pin, again.by, again.why, again.replaced) == (pin, "anna@submit1", "after review", pin)
 
 
-def test_a_pointer_of_before_the_log_is_read_and_logged(tmp_path: Path, contract: Contract) -> None:
-    """A registry that knew neither log nor rollback is read; its promotion becomes the first line of the log."""
-    a, b = published(tmp_path, contract, "a", "b")
-    old = {"format": 1, "pin": msgspec.to_builtins(a), "promoted": "2026-01-01T00:00:00Z", "by": "x", "why": "y"}
-    (tmp_path / PRODUCTION).write_bytes(msgspec.json.encode(old))
-    assert current(tmp_path) == "a"
-    (note,) = read_log(tmp_path).notes
-    assert "still to be written" in note
+def write_pointer(models: Path, promotion: production.Promotion) -> None:
+    """Write the pointer as no promotion does."""
+    (models / PRODUCTION).write_bytes(msgspec.json.encode(promotion))
+
+
+def test_a_pointer_that_no_logged_promotion_explains_is_not_used(tmp_path: Path, contract: Contract) -> None:
+    """A pointer that was forged, copied from an earlier one or made without a log is damage, and nothing uses it."""
+    a, b, _ = published(tmp_path, contract, "a", "b", "c")
+    first = promote(tmp_path, a, by="test", why="test")
     promote(tmp_path, b, by="test", why="test")
-    assert told(tmp_path) == [("promote", None, "a"), ("promote", "a", "b")]
-    roll_back(tmp_path, by="test", why="test")
-    assert current(tmp_path) == "a"
+    genuine = production.find_production(tmp_path)
+    assert genuine is not None
+    log = (tmp_path / LOG).read_bytes()
+    forged = msgspec.structs.replace(genuine, pin=a)
+    for pointer, lines in ((forged, log), (first, log), (genuine, b""), (genuine, b"\n".join(log.splitlines()[:2]))):
+        write_pointer(tmp_path, pointer)
+        (tmp_path / LOG).write_bytes(lines)
+        with pytest.raises(UnexplainedPromotionError) as caught:
+            production.find_production(tmp_path)
+        assert caught.value.code == "unexplained_promotion"
+        assert any("[unexplained_promotion]" in one for one in read_log(tmp_path).damage)
+        with pytest.raises(UnexplainedPromotionError):
+            roll_back(tmp_path, by="test", why="test")
+        with pytest.raises(UnexplainedPromotionError):
+            promote(tmp_path, a, by="test", why="test", expected=pointer.pin)
+        assert (tmp_path / LOG).read_bytes() == lines
+    (tmp_path / LOG).unlink()
+    with pytest.raises(UnexplainedPromotionError):
+        production.find_production(tmp_path)
+
+
+def test_a_promotion_by_hand_replaces_an_unexplained_pointer(tmp_path: Path, contract: Contract) -> None:
+    """A promotion by hand replaces a forged pointer; the log stays whole, says so, and leads back as before."""
+    a, b, c = published(tmp_path, contract, "a", "b", "c")
+    promote(tmp_path, a, by="test", why="test")
+    genuine = promote(tmp_path, b, by="test", why="test")
+    write_pointer(tmp_path, msgspec.structs.replace(genuine, pin=c))
+    healed = promote(tmp_path, b, by="anna", why="after review")
+    assert production.find_production(tmp_path) == healed
+    log = read_log(tmp_path)
+    assert (log.damage, log.notes) == ((), ())
+    assert told(tmp_path)[-1] == ("promote", "b", "b")
+    assert "after review (No logged promotion put version c" in log.entries[-1].why
+    assert roll_back(tmp_path, by="test", why="test").pin == a
+
+
+def test_a_log_of_before_intents_is_read(tmp_path: Path, contract: Contract) -> None:
+    """A log with entries alone, as earlier versions wrote it, explains its pointer and is continued."""
+    a, b, c = published(tmp_path, contract, "a", "b", "c")
+    for pin in (a, b):
+        promote(tmp_path, pin, by="test", why="test")
+    lines = (tmp_path / LOG).read_bytes().splitlines(keepends=True)
+    (tmp_path / LOG).write_bytes(b"".join(line for line in lines if b"intent" not in line))
+    assert len((tmp_path / LOG).read_bytes().splitlines()) == 2
+    assert production.find_production(tmp_path) is not None
+    promote(tmp_path, c, by="test", why="test")
+    log = read_log(tmp_path)
+    assert (log.damage, log.notes) == ((), ())
+    assert told(tmp_path) == [("promote", None, "a"), ("promote", "a", "b"), ("promote", "b", "c")]
+
+
+def test_readers_agree_while_others_promote(tmp_path: Path, contract: Contract) -> None:
+    """However pointer and log change between the reads of a reader, it never takes a promotion for a forgery."""
+    pins = published(tmp_path, contract, "a", "b")
+    promote(tmp_path, pins[0], by="test", why="test")
+    ended = threading.Event()
+
+    def read() -> int:
+        reads = 0
+        while not ended.is_set():
+            production.find_production(tmp_path)
+            assert read_log(tmp_path).damage == ()
+            reads += 1
+        return reads
+
+    with ThreadPoolExecutor(2) as pool:
+        readers = [pool.submit(read) for _ in range(2)]
+        for number in range(40):
+            promote(tmp_path, pins[number % 2], by=f"{number}", why="test")
+        ended.set()
+        assert all(reader.result() for reader in readers)
 
 
 def test_each_rollback_goes_one_step_further_back(tmp_path: Path, contract: Contract) -> None:
@@ -180,7 +252,7 @@ def test_of_many_at_once_all_are_logged_in_order(tmp_path: Path, contract: Contr
     assert sorted(entry.to.version for entry in log.entries) == [pin.version for pin in pins]
     assert (log.damage, log.notes) == ((), ())
     assert current(tmp_path) == log.entries[-1].to.version
-    assert len((tmp_path / LOG).read_bytes().splitlines()) == 20
+    assert len((tmp_path / LOG).read_bytes().splitlines()) == 40  # an intent and an entry each
 
 
 def run_promotion(models: Path, pin: Pin, orders: str = "") -> "subprocess.Popen[bytes]":
@@ -215,7 +287,11 @@ def test_a_kill_leaves_pointer_and_log_in_agreement(tmp_path: Path, contract: Co
     log = read_log(tmp_path)
     assert told(tmp_path) == expected
     assert log.damage == ()
-    assert bool(log.notes) is (happened and point != "promote.log.after")
+    # What is left half done is noted: an intent without its entry.
+    assert bool(log.notes) is (point not in ("promote.intent.before", "promote.log.after"))
+    found = production.find_production(tmp_path)
+    assert found is not None
+    assert found.pin == (b if happened else a)
     promote(tmp_path, c, by="test", why="test")
     assert told(tmp_path) == [*expected, ("promote", "b" if happened else "a", "c")]
     assert read_log(tmp_path).notes == ()
@@ -228,7 +304,7 @@ def test_a_torn_last_line_is_told_and_does_no_harm(tmp_path: Path, contract: Con
     promote(tmp_path, a, by="test", why="test")
     promote(tmp_path, b, by="test", why="test")
     content = (tmp_path / LOG).read_bytes()
-    begin = content.index(b"\n") + 1
+    begin = len(b"".join(content.splitlines(keepends=True)[:3]))
     for end in range(begin + 1, len(content)):
         (tmp_path / LOG).write_bytes(content[:end])
         log = read_log(tmp_path)
@@ -240,15 +316,37 @@ def test_a_torn_last_line_is_told_and_does_no_harm(tmp_path: Path, contract: Con
     assert roll_back(tmp_path, by="test", why="test").pin == a
     assert told(tmp_path) == [("promote", None, "a"), ("promote", "a", "b"), ("rollback", "b", "a")]
     (damage,) = read_log(tmp_path).damage
-    assert "line 2 does not read" in damage
+    assert "line 4 does not read" in damage
+
+
+def test_a_torn_intent_is_noted_and_does_no_harm(tmp_path: Path, contract: Contract) -> None:
+    """An intent that was cut anywhere is a promotion that did not happen; the next one goes through."""
+    a, b = published(tmp_path, contract, "a", "b")
+    promote(tmp_path, a, by="test", why="test")
+    pointer, before = (tmp_path / PRODUCTION).read_bytes(), (tmp_path / LOG).read_bytes()
+    promote(tmp_path, b, by="test", why="test")
+    intent = (tmp_path / LOG).read_bytes().splitlines()[2]
+    (tmp_path / PRODUCTION).write_bytes(pointer)
+    for end in range(1, len(intent) + 1):
+        (tmp_path / LOG).write_bytes(before + intent[:end])
+        log = read_log(tmp_path)
+        assert (log.damage, len(log.notes)) == ((), 1)
+        assert [entry.to for entry in log.entries] == [a]
+    promote(tmp_path, b, by="test", why="test")
+    assert told(tmp_path) == [("promote", None, "a"), ("promote", "a", "b")]
 
 
 def test_altered_and_missing_lines_are_found(tmp_path: Path, contract: Contract) -> None:
-    """A line that was altered or taken out of the log is named."""
+    """A line that was altered or taken out of the log is named, with intents and in a log of before them."""
     pins = published(tmp_path, contract, "a", "b", "c")
     for pin in pins:
         promote(tmp_path, pin, by="test", why="test")
-    lines = (tmp_path / LOG).read_bytes().splitlines(keepends=True)
+    every = (tmp_path / LOG).read_bytes().splitlines(keepends=True)
+    for missing in range(2, len(every) - 1):
+        (tmp_path / LOG).write_bytes(b"".join(line for number, line in enumerate(every) if number != missing))
+        assert "lines are missing or altered" in " ".join(read_log(tmp_path).damage), missing
+    (tmp_path / LOG).write_bytes(b"".join(every))
+    lines = [line for line in (tmp_path / LOG).read_bytes().splitlines(keepends=True) if b"intent" not in line]
     (tmp_path / LOG).write_bytes(lines[0] + lines[2])
     (damage,) = read_log(tmp_path).damage
     assert damage == f"{LOG}: entry 2 replaced b, but a was in production: lines are missing or altered"
@@ -275,8 +373,8 @@ def test_a_line_is_never_longer_than_a_page(tmp_path: Path, letter: str) -> None
     pin = publish_linear(tmp_path)
     promote(tmp_path, pin, by="test", why=letter * 10_000)
     lines = (tmp_path / LOG).read_bytes().splitlines(keepends=True)
-    assert len(lines) == 2
-    assert 3_900 < len(lines[1]) <= LONGEST_LINE
+    assert len(lines) == 4
+    assert 3_900 < len(lines[3]) < len(lines[2]) <= LONGEST_LINE
     log = read_log(tmp_path)
     assert (log.damage, log.notes, len(log.entries)) == ((), (), 2)
     assert log.entries[1].why.endswith("…")
@@ -285,34 +383,48 @@ def test_a_line_is_never_longer_than_a_page(tmp_path: Path, letter: str) -> None
 def test_storage_that_fails_changes_nothing_or_says_what_it_did(
     tmp_path: Path, contract: Contract, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A log that cannot be written after the rename is told, with what is in production; the next one completes it."""
+    """A log that refuses the intent stops the promotion; one that refuses the entry is told and completed later."""
     a, b = published(tmp_path, contract, "a", "b")
     promote(tmp_path, a, by="test", why="test")
+    full = OSError(28, "No space left on device")
 
-    def fail(_log: int, _entry: LogEntry) -> None:
-        raise OSError(28, "No space left on device")
+    def fail_from(line: int) -> None:
+        passed = itertools.count(1)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(production, "append_line", fail)
-        with pytest.raises(StorageError, match=r"b is in production, but .* cannot be written: No space left"):
-            promote(tmp_path, b, by="test", why="test")
-        assert current(tmp_path) == "b"
-        with pytest.raises(StorageError, match="Nothing was changed"):
-            promote(tmp_path, a, by="test", why="test")
-        assert current(tmp_path) == "b"
+        def append(log: int, entry: LogEntry) -> None:
+            if next(passed) >= line:
+                raise full
+            promotion_log.append_line(log, entry)
+
+        monkeypatch.setattr(production, "append_line", append)
+
+    before = (tmp_path / PRODUCTION).read_bytes(), (tmp_path / LOG).read_bytes()
+    fail_from(1)
+    with pytest.raises(StorageError, match="Nothing was changed"):
+        promote(tmp_path, b, by="test", why="test")
+    assert before == ((tmp_path / PRODUCTION).read_bytes(), (tmp_path / LOG).read_bytes())
+    fail_from(2)
+    with pytest.raises(StorageError, match=r"b is in production, but .* cannot be written: No space left"):
+        promote(tmp_path, b, by="test", why="test")
+    assert current(tmp_path) == "b"
+    fail_from(1)
+    with pytest.raises(StorageError, match="Nothing was changed"):
+        promote(tmp_path, a, by="test", why="test")
+    assert current(tmp_path) == "b"
+    monkeypatch.undo()
     promote(tmp_path, a, by="test", why="test")
     assert told(tmp_path) == [("promote", None, "a"), ("promote", "a", "b"), ("promote", "b", "a")]
 
 
 @pytest.mark.parametrize("mask", [0o000, 0o022, 0o077])
 def test_the_log_is_for_owner_and_group(tmp_path: Path, mask: int) -> None:
-    """Whoever promotes first, others of the site's group can append to the log, and the world cannot read it."""
+    """Whatever the umask of whoever promotes first, the group reads the log, the owner alone writes it."""
     before = os.umask(mask)
     try:
         publish_linear(tmp_path)
     finally:
         os.umask(before)
-    assert stat.S_IMODE((tmp_path / LOG).stat().st_mode) == 0o660
+    assert stat.S_IMODE((tmp_path / LOG).stat().st_mode) == 0o640
 
 
 def test_somebody_who_keeps_the_lock_is_not_waited_for_for_ever(

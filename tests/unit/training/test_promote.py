@@ -9,9 +9,10 @@ import pytest
 
 from scoring.contract import Contract
 from scoring.errors import LoansError, ProofError
+from scoring.production import find_production, read_log, read_promotion
 from scoring.production import promote as put_into_production
-from scoring.production import read_log, read_promotion
 from scoring.registry import VERSIONS, Pin, list_versions, read_manifest
+from tests.unit.inbox_watcher.conftest import forge_pointer
 from tests.unit.training.runs import (
     MakeRequest,
     RunHere,
@@ -196,6 +197,24 @@ def test_a_damaged_champion_is_not_replaced_silently(
     pointless = conclude_here(another_run(request, "20260104-000000"), run_here)
     assert not pointless.promoted
     assert "does not tell which model is in production" in pointless.why
+
+
+def test_a_champion_that_nobody_promoted_is_not_compared_with(
+    history: Path, make_request: MakeRequest, run_here: RunHere
+) -> None:
+    """A forged pointer makes no champion: the newcomer stays a challenger, unless it is forced into production."""
+    request = make_request(history, folds=2, candidates=("tree",))
+    first = conclude_here(request, run_here)
+    models = Path(request.models)
+    forge_pointer(models, Pin(first.version, first.manifest_sha256))
+    again = conclude_here(another_run(request, "20260103-000000"), run_here)
+    assert not again.promoted
+    assert f"No logged promotion put version {first.version} into production" in again.why
+    forced = conclude_here(another_run(request, "20260104-000000", promote=PromoteMode.FORCE), run_here)
+    assert forced.promoted
+    production = find_production(models)
+    assert production is not None
+    assert production.pin.version == forced.version
 
 
 def test_a_champion_that_changes_meanwhile_is_compared_anew(
