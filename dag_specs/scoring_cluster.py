@@ -10,6 +10,7 @@ from pathlib import Path
 
 from dag_specs.errors import DescriptionError
 from dag_specs.job_environment import job_environment
+from dag_specs.job_priority import scoring_priority
 from dag_specs.submit_language import (
     check_host,
     check_identifier,
@@ -101,7 +102,7 @@ def describe_chunks(cluster: ChunkCluster) -> str:
         ("request_disk", check_number(cluster.disk_mb, "disk (MB)", 1) * _KIB_PER_MB),
         ("keep_claim_idle", check_number(cluster.keep_claim_idle_seconds, "time to keep a claim (s)")),
         ("job_lease_duration", check_number(cluster.job_lease_seconds, "job lease (s)", 60)),
-        ("priority", choose_priority(len(cluster.chunks))),
+        ("priority", scoring_priority(len(cluster.chunks))),
         ("leave_in_queue", "false"),
         ("notification", "never"),
         ("batch_name", batch_id),
@@ -117,15 +118,6 @@ def describe_chunks(cluster: ChunkCluster) -> str:
             ("max_idle", check_number(cluster.max_idle, "limit of idle jobs", 1)),
         ]
     return join_lines(pairs)
-
-
-def choose_priority(jobs: int) -> int:
-    """Give the priority of the jobs of a cluster of so many: a slot that gets free takes the job of the smallest batch.
-
-    So a batch of ten thousand jobs starves nobody; among batches of about one size (a power of two) the first comes
-    first.
-    """
-    return -(jobs - 1).bit_length()
 
 
 def queue_items(cluster: ChunkCluster) -> tuple[Mapping[str, str], ...]:
