@@ -27,11 +27,26 @@ BATCH = "LoansBatch"
 CHUNK = "LoansChunk"
 """The job's ClassAd attribute that holds the chunk number."""
 MAX_MATERIALIZE = 1000
-"""Jobs of one cluster that are in the queue at a time."""
+"""Jobs of one cluster that are in the queue at a time, on a pool that runs at most half as many."""
 MAX_IDLE = 200
-"""Of a larger cluster, jobs that wait for a slot at a time."""
+"""Of a larger cluster, jobs that wait for a slot at a time, on a pool that runs at most as many."""
 
 _KIB_PER_MB = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class QueueLimits:
+    """How much of a large cluster HTCondor holds in its queue."""
+
+    max_materialize: int
+    """Jobs of the cluster that are in the queue at a time; a cluster of no more jobs is not limited."""
+    max_idle: int
+    """Of a larger one, jobs that wait for a slot at a time."""
+
+
+def queue_limits(places: int) -> QueueLimits:
+    """Return the limits for a pool that runs `places` jobs at a time: with every slot busy, as many jobs wait."""
+    return QueueLimits(max(MAX_MATERIALIZE, 2 * places), max(MAX_IDLE, places))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

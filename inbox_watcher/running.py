@@ -7,7 +7,7 @@ import msgspec
 
 from dag_specs.event_log import create_log
 from dag_specs.job_priority import scoring_priority
-from dag_specs.scoring_cluster import MAX_IDLE, MAX_MATERIALIZE
+from dag_specs.scoring_cluster import queue_limits
 from inbox_watcher.avoidance import join_hosts
 from inbox_watcher.batch import Batch, State, Verdict, judge_jobs
 from inbox_watcher.clusters import Clusters, Followed, Work, read_last_line, tell_setback
@@ -35,7 +35,11 @@ class Running:
         ahead = [
             watch for watch in self._clusters.watches if scoring_priority(len(watch.chunks)) >= scoring_priority(jobs)
         ]
-        return sum(min(watch.idle, MAX_IDLE) if len(watch.chunks) > MAX_MATERIALIZE else watch.idle for watch in ahead)
+        limits = queue_limits(self._clusters.places)
+        return sum(
+            min(watch.idle, limits.max_idle) if len(watch.chunks) > limits.max_materialize else watch.idle
+            for watch in ahead
+        )
 
     def submit(self, batch: Batch) -> Batch:
         """Submit the chunks that have no part yet as one cluster."""

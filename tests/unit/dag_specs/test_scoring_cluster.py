@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from dag_specs.errors import DescriptionError
-from dag_specs.scoring_cluster import ChunkCluster, describe_chunks, queue_items
+from dag_specs.scoring_cluster import ChunkCluster, describe_chunks, queue_items, queue_limits
 
 CLUSTER = ChunkCluster(
     batch_id="20260101-batch.1",
@@ -86,6 +86,14 @@ def test_huge_batch_is_materialized_bit_by_bit() -> None:
     many = dataclasses.replace(CLUSTER, max_materialize=2, max_idle=1)
     assert describe_chunks(few) == GOLDEN
     assert describe_chunks(many) == GOLDEN + "max_materialize = 2\nmax_idle = 1\n"
+
+
+@pytest.mark.parametrize(
+    ("places", "limits"), [(0, (1000, 200)), (2, (1000, 200)), (500, (1000, 500)), (3000, (6000, 3000))]
+)
+def test_a_large_pool_gets_more_of_a_batch_at_a_time(places: int, limits: tuple[int, int]) -> None:
+    """With every slot busy, as many jobs wait as the pool runs, and never fewer than on a small pool."""
+    assert dataclasses.astuple(queue_limits(places)) == limits
 
 
 def test_items_are_the_chunks_in_order() -> None:
