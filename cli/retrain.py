@@ -163,7 +163,7 @@ def make_order(site: "Site", history: list[Path] | None, mode: "PromoteMode") ->
     from inbox_watcher.layout import Layout, StateLayout
     from scoring.contract import load_contract
     from scoring.errors import LoansError
-    from training.records.request import Gates
+    from training.records.request import ClaimSize, Gates
     from training.run.run_plan import RetrainOrder
 
     layout, wanted = Layout(Path(site.root)), site.training
@@ -195,6 +195,7 @@ def make_order(site: "Site", history: list[Path] | None, mode: "PromoteMode") ->
         cost_of_lost_good=wanted.cost_of_lost_good,
         policy=_policy(site),
         max_unpacked_bytes=site.scoring.max_unpacked_bytes,
+        scoring_job=ClaimSize(site.scoring.cpus, site.scoring.memory_mb, site.scoring.disk_mb),
     )
 
 

@@ -94,6 +94,26 @@ def count_places(slots: Iterable[Slot], *, cpus: int, memory_mb: int, disk_mb: i
     return places
 
 
+LEAST_MEMORY_MB = 256
+"""What a chunk needs at least (MB): a request is never shrunk below this."""
+
+_MEMORY_STEP_MB = 128
+# Execute nodes round a request up to steps of this by default.
+
+
+def shrink_memory(slots: Iterable[Slot], *, cpus: int, memory_mb: int, disk_mb: int) -> int:
+    """Return the memory (MB) that a chunk job of a size asks for: `memory_mb`, or less where no slot has that much.
+
+    Returns 0 when no slot could ever run the job, and `memory_mb` when the pool has no slots at the moment.
+    """
+    known = tuple(slots)
+    if not known or count_places(known, cpus=cpus, memory_mb=memory_mb, disk_mb=disk_mb):
+        return memory_mb
+    roomy = (slot.memory_mb for slot in known if slot.cpus >= cpus and slot.disk_mb >= disk_mb)
+    largest = max(roomy, default=0) // _MEMORY_STEP_MB * _MEMORY_STEP_MB
+    return largest if LEAST_MEMORY_MB <= largest < memory_mb else 0
+
+
 class Scheduler(Protocol):
     """The seam to HTCondor.  Every method raises SchedulerError when HTCondor cannot be reached or refuses.
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from dag_specs.errors import DescriptionError
 from dag_specs.job_environment import job_environment
+from dag_specs.job_priority import scoring_priority
 from dag_specs.submit_language import (
     check_host,
     check_identifier,
@@ -26,11 +27,26 @@ BATCH = "LoansBatch"
 CHUNK = "LoansChunk"
 """The job's ClassAd attribute that holds the chunk number."""
 MAX_MATERIALIZE = 1000
-"""Jobs of one cluster that are in the queue at a time."""
+"""Jobs of one cluster that are in the queue at a time, on a pool that runs at most half as many."""
 MAX_IDLE = 200
-"""Of a larger cluster, jobs that wait for a slot at a time."""
+"""Of a larger cluster, jobs that wait for a slot at a time, on a pool that runs at most as many."""
 
 _KIB_PER_MB = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class QueueLimits:
+    """How much of a large cluster HTCondor holds in its queue."""
+
+    max_materialize: int
+    """Jobs of the cluster that are in the queue at a time; a cluster of no more jobs is not limited."""
+    max_idle: int
+    """Of a larger one, jobs that wait for a slot at a time."""
+
+
+def queue_limits(places: int) -> QueueLimits:
+    """Return the limits for a pool that runs `places` jobs at a time: with every slot busy, as many jobs wait."""
+    return QueueLimits(max(MAX_MATERIALIZE, 2 * places), max(MAX_IDLE, places))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +117,7 @@ def describe_chunks(cluster: ChunkCluster) -> str:
         ("request_disk", check_number(cluster.disk_mb, "disk (MB)", 1) * _KIB_PER_MB),
         ("keep_claim_idle", check_number(cluster.keep_claim_idle_seconds, "time to keep a claim (s)")),
         ("job_lease_duration", check_number(cluster.job_lease_seconds, "job lease (s)", 60)),
-        ("priority", choose_priority(len(cluster.chunks))),
+        ("priority", scoring_priority(len(cluster.chunks))),
         ("leave_in_queue", "false"),
         ("notification", "never"),
         ("batch_name", batch_id),
@@ -117,15 +133,6 @@ def describe_chunks(cluster: ChunkCluster) -> str:
             ("max_idle", check_number(cluster.max_idle, "limit of idle jobs", 1)),
         ]
     return join_lines(pairs)
-
-
-def choose_priority(jobs: int) -> int:
-    """Give the priority of the jobs of a cluster of so many: a slot that gets free takes the job of the smallest batch.
-
-    So a batch of ten thousand jobs starves nobody; among batches of about one size (a power of two) the first comes
-    first.
-    """
-    return -(jobs - 1).bit_length()
 
 
 def queue_items(cluster: ChunkCluster) -> tuple[Mapping[str, str], ...]:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from dag_specs.errors import DescriptionError
 from dag_specs.job_environment import job_environment
+from dag_specs.job_priority import training_priority
 from dag_specs.submit_language import (
     check_identifier,
     check_number,
@@ -57,7 +58,7 @@ class DagNode:
     error: Path
     """What it complains of."""
     priority: int = 0
-    """Among nodes that could start, and among jobs that wait for a slot, the highest goes first."""
+    """Rank among the nodes, from 0 up: of nodes that wait, the highest goes first.  Every scoring job goes before."""
     done: bool = False
     """Whether it is finished already: it is not run, and does not hold up those that wait for it."""
 
@@ -106,8 +107,8 @@ def describe_dag(dag: TrainingDag) -> str:
         if check_number(dag.retries, "number of retries"):
             unless = "" if dag.futile_exit is None else f" UNLESS-EXIT {check_number(dag.futile_exit, 'exit code', 1)}"
             lines.append(f"RETRY {node.name} {dag.retries}{unless}")
-        if check_number(node.priority, "priority"):
-            lines.append(f"PRIORITY {node.name} {node.priority}")
+        # Of every node: one without a line would have the priority 0.
+        lines.append(f"PRIORITY {node.name} {training_priority(check_number(node.priority, 'priority'))}")
     lines += [f"PARENT {parent} CHILD {node.name}" for node in dag.nodes for parent in node.parents]
     for category, limit in dag.category_limits:
         lines.append(f"MAXJOBS {_check_name(category, 'category')} {check_number(limit, 'limit of a category', 1)}")

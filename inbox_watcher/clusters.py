@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dag_specs.jobs import JobId, Scheduler
-from dag_specs.scoring_cluster import ChunkCluster, describe_chunks, queue_items
+from dag_specs.scoring_cluster import ChunkCluster, describe_chunks, queue_items, queue_limits
 from inbox_watcher.batch import Batch, pause_after
 from inbox_watcher.job_care import JobCare, Request
 from inbox_watcher.job_watch import DISTRUST_SECONDS, RECONCILE_SECONDS, JobWatch
@@ -62,6 +62,15 @@ class Clusters:
         """What is known of the jobs of every cluster at work."""
         return [followed.watch for followed in list(self._followed.values())]
 
+    @property
+    def places(self) -> int:
+        """Chunk jobs that the pool could run at a time, as counted last; 1 while that is unknown."""
+        return max(self._care.places, 1)
+
+    def count_places(self) -> int:
+        """Count the chunk jobs that the pool could run at a time; 0 while that is unknown: see `JobCare`."""
+        return self._care.count_places()
+
     def choose_request(self, batches: Iterable[Batch]) -> Request:
         """Choose what the jobs of the next attempt of some batches ask for: see `JobCare`."""
         return self._care.choose_request(batches)
@@ -69,6 +78,7 @@ class Clusters:
     def submit(self, work: Work, request: Request, scheduler: Scheduler) -> int:
         """Submit a cluster and give its number. Raises SchedulerError when the pool does not take it."""
         site = self._place.site
+        limits = queue_limits(self.places)
         cluster = ChunkCluster(
             batch_id=work.name,
             python=Path(site.python),
@@ -82,6 +92,8 @@ class Clusters:
             disk_mb=site.scoring.disk_mb,
             avoid_hosts=request.avoid_hosts,
             keep_claim_idle_seconds=site.pool.keep_claim_idle_seconds,
+            max_materialize=limits.max_materialize,
+            max_idle=limits.max_idle,
         )
         reach("{}.cluster.before", work.act)
         number = scheduler.submit_cluster(describe_chunks(cluster), queue_items(cluster))

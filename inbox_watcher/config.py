@@ -56,7 +56,7 @@ class Scoring(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How files become jobs."""
 
     chunk_bytes: int = 0
-    """Bytes of input per job; 0: chosen from the file's size and the pool's slots."""
+    """Bytes of input per job; 0: chosen from the file's size and the jobs that the pool can run at a time."""
     cpus: int = 1
     """CPUs per job."""
     memory_mb: int = 512
@@ -231,7 +231,7 @@ state = {state}
 # truncated_seconds = 60.0
 
 [scoring]
-# Bytes of input per job; 0: chosen from the file's size and the pool's slots.
+# Bytes of input per job; 0: chosen from the file's size and the jobs that the pool can run at a time.
 # chunk_bytes = 0
 # What one job asks for.
 # cpus = 1

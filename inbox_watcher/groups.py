@@ -9,7 +9,6 @@ from pathlib import Path
 import msgspec
 
 from dag_specs.event_log import create_log
-from dag_specs.jobs import Scheduler, count_places
 from inbox_watcher.avoidance import join_hosts
 from inbox_watcher.batch import Batch, JobFacts, State, Verdict, advance, judge_jobs
 from inbox_watcher.challengers import leave_out_challengers
@@ -29,9 +28,6 @@ from scoring.registry import now
 
 _LOG = logging.getLogger("loans.watch")
 
-_COUNT_SECONDS = 30.0
-"""How long a count of the pool's places holds (seconds)."""
-
 
 class Groups:
     """Has HTCondor score small files, many with one job. A group serves one attempt; what it leaves is grouped anew."""
@@ -40,10 +36,7 @@ class Groups:
         """Work in `place`; `clusters` submits and follows."""
         self._place = place
         self._clusters = clusters
-        self._counted: float | None = None
         self._ended: set[str] = set()
-        self.places = 1
-        """Jobs that the pool could run at a time, as it was counted last."""
 
     def submit(self, batches: Sequence[Batch]) -> list[Batch]:
         """Submit planned batches of one small chunk each as one job, and give them as they stand then.
@@ -102,7 +95,6 @@ class Groups:
         work = Work(name=group, act="group", plan=folder.chunks, listed=True, chunks=(0,), logs=folder.logs)
         with self._place.scheduler() as scheduler:
             number = self._clusters.submit(work, request, scheduler)
-            self._count_places(scheduler)
         _LOG.info("%s: %d small file(s) submitted as cluster %d", group, len(batches), number)
         self._clusters.begin(group, number, (0,), 1, fresh=True)
         return self._place.journal.record_many(
@@ -133,14 +125,6 @@ class Groups:
                 for batch, attempt in zip(batches, attempts, strict=True)
             ]
         )
-
-    def _count_places(self, scheduler: Scheduler) -> None:
-        if self._counted is not None and self._place.clock() - self._counted < _COUNT_SECONDS:
-            return
-        self._counted = self._place.clock()
-        wanted = self._place.site.scoring
-        places = count_places(scheduler.slots(), cpus=wanted.cpus, memory_mb=wanted.memory_mb, disk_mb=wanted.disk_mb)
-        self.places = max(places, 1)
 
     def follow(self, group: str, batches: Sequence[Batch]) -> list[Batch]:
         """Look at a group's job; when it ended, give its batches as they stand then, else none.

@@ -5,15 +5,15 @@ from contextlib import suppress
 
 import msgspec
 
-from dag_specs.errors import DagSpecError
 from inbox_watcher.batch import Batch, State
 from inbox_watcher.challengers import check_challenger
 from inbox_watcher.claim import claim_sidecar, move_once
 from inbox_watcher.claimed_file import ClaimedFile, check_unchanged, describe_claimed, hash_claimed
+from inbox_watcher.clusters import Clusters
 from inbox_watcher.identity import Digests, Precedence, check_sidecar, read_promised
 from inbox_watcher.layout import LONGEST_NAME, BatchLayout
 from inbox_watcher.pinned_models import PinnedModels
-from inbox_watcher.sizing import SMALL_FILE, choose_chunk_bytes, measure_speed
+from inbox_watcher.sizing import ASSUMED_PLACES, SMALL_FILE, choose_chunk_bytes, measure_speed
 from inbox_watcher.workplace import Workplace
 from scoring.atomic import stands, write_bytes
 from scoring.batch_plan import FORMAT, BatchPlan
@@ -33,9 +33,10 @@ _REMEMBERED = 100
 class Intake:
     """Claims files and plans them."""
 
-    def __init__(self, place: Workplace, digests: Digests) -> None:
-        """Work in `place`; files are hashed by `digests`."""
+    def __init__(self, place: Workplace, digests: Digests, clusters: Clusters) -> None:
+        """Work in `place`; files are hashed by `digests`, `clusters` knows the size of the pool."""
         self._place = place
+        self._clusters = clusters
         self._models = PinnedModels(place.layout.models)
         self._digests = digests
         self._precedence = Precedence(place.layout, place.journal, digests)
@@ -149,12 +150,9 @@ class Intake:
     def _choose_chunk_bytes(self, size: int) -> int:
         if size <= SMALL_FILE:
             return choose_chunk_bytes(size, 1)  # nobody has to be asked
-        try:
-            with self._place.scheduler() as scheduler:
-                slots = len(scheduler.slots())
-        except (DagSpecError, LoansError):
-            slots = 1  # planning does not need the pool; submitting will wait for it
-        return choose_chunk_bytes(size, slots, self._measure_speed())
+        # Planning does not need the pool; submitting waits for it.
+        places = self._clusters.count_places() or ASSUMED_PLACES
+        return choose_chunk_bytes(size, places, self._measure_speed())
 
     def _measure_speed(self) -> float:
         """Learn from the receipts of the last large batches how fast a job is here (bytes per second)."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from dag_specs.errors import DagSpecError
-from dag_specs.jobs import Job, JobId, JobState, Scheduler, Slot
+from dag_specs.jobs import Job, JobId, JobState, Scheduler, Slot, count_places, shrink_memory
 from inbox_watcher.avoidance import choose_avoided, join_hosts
 from inbox_watcher.batch import Batch
 from inbox_watcher.diagnosis import explain_waiting
@@ -15,7 +15,7 @@ from inbox_watcher.holds import Fail, LeaveAlone, RaiseMemory, decide, describe_
 from inbox_watcher.job_watch import JobWatch
 from inbox_watcher.matching import Refused, Shrunk, check_request
 from inbox_watcher.workplace import Workplace
-from scoring.errors import FileRefusedError
+from scoring.errors import FileRefusedError, LoansError
 
 _LOG = logging.getLogger("loans.watch")
 
@@ -61,6 +61,8 @@ class JobCare:
         self._cared: dict[str, _Cared] = {}
         self._slots: tuple[float, tuple[Slot, ...]] = (-_SLOTS_KEPT, ())
         self._told = ""
+        self.places = 0
+        """Chunk jobs that the pool could run at a time, as counted last; 0 while that is unknown."""
 
     def choose_request(self, batches: Iterable[Batch]) -> Request:
         """Choose what the jobs of the next attempt of some batches ask for.
@@ -77,6 +79,26 @@ class JobCare:
             _LOG.warning("%s%s: chunks are kept away from %s, where they failed", first, more, ", ".join(avoid))
         return Request(memory_mb, avoid)
 
+    def count_places(self) -> int:
+        """Count the chunk jobs that the pool could run at a time if nothing else ran; 0 while that is unknown.
+
+        A pool that does not answer, or reports no slot at the moment, counts as it did last.
+        """
+        try:
+            with self._place.scheduler() as scheduler:
+                slots = self._ask_slots(scheduler)
+        except (DagSpecError, LoansError):
+            return self.places
+        scoring = self._place.site.scoring
+        memory_mb = shrink_memory(slots, cpus=scoring.cpus, memory_mb=scoring.memory_mb, disk_mb=scoring.disk_mb)
+        return self._count(slots, memory_mb)
+
+    def _count(self, slots: tuple[Slot, ...], memory_mb: int) -> int:
+        scoring = self._place.site.scoring
+        if slots:
+            self.places = count_places(slots, cpus=scoring.cpus, memory_mb=memory_mb, disk_mb=scoring.disk_mb)
+        return self.places
+
     def _choose_memory(self) -> int:
         """Choose the memory that a job asks for (MB): the site's, or what the largest slot has.
 
@@ -91,7 +113,9 @@ class JobCare:
         if verdict.warning and verdict.warning != self._told:
             _LOG.warning("%s", verdict.warning)
         self._told = verdict.warning
-        return verdict.memory_mb if isinstance(verdict, Shrunk) else scoring.memory_mb
+        memory_mb = verdict.memory_mb if isinstance(verdict, Shrunk) else scoring.memory_mb
+        self._count(slots, memory_mb)
+        return memory_mb
 
     def attend(self, name: str, watch: JobWatch) -> None:
         """Treat held jobs of a batch or group by their codes, and tell when nothing of it has run for long."""

@@ -3,14 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from dag_specs.jobs import Slot, count_places
+from dag_specs.jobs import Slot, count_places, shrink_memory
 from inbox_watcher.wording import count, gigabytes
-
-LEAST_MEMORY_MB = 256
-"""What a chunk needs at least (MB): a request is never shrunk below this."""
-
-_STEP_MB = 128
-# Execute nodes round a request up to steps of this by default.
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +43,13 @@ def check_request(slots: Iterable[Slot], *, cpus: int, memory_mb: int, disk_mb: 
     known = tuple(slots)
     if not known:
         return Fits("the pool has no slots at the moment: jobs wait until an execute node reports")
-    if count_places(known, cpus=cpus, memory_mb=memory_mb, disk_mb=disk_mb):
+    possible = shrink_memory(known, cpus=cpus, memory_mb=memory_mb, disk_mb=disk_mb)
+    if possible == memory_mb:
         return Fits()
-    roomy = [slot.memory_mb for slot in known if slot.cpus >= cpus and slot.disk_mb >= disk_mb]
-    largest = max(roomy, default=0) // _STEP_MB * _STEP_MB
-    if LEAST_MEMORY_MB <= largest < memory_mb:
+    if possible:
         return Shrunk(
-            largest,
-            f"jobs ask for {gigabytes(largest)} instead of {gigabytes(memory_mb)} (scoring.memory_mb): "
+            possible,
+            f"jobs ask for {gigabytes(possible)} instead of {gigabytes(memory_mb)} (scoring.memory_mb): "
             f"none of the pool's {count(len(known), 'slot')} is larger",
         )
     wanted = describe_request(cpus, memory_mb, disk_mb)

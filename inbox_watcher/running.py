@@ -6,7 +6,8 @@ import os
 import msgspec
 
 from dag_specs.event_log import create_log
-from dag_specs.scoring_cluster import MAX_IDLE, MAX_MATERIALIZE, choose_priority
+from dag_specs.job_priority import scoring_priority
+from dag_specs.scoring_cluster import queue_limits
 from inbox_watcher.avoidance import join_hosts
 from inbox_watcher.batch import Batch, State, Verdict, judge_jobs
 from inbox_watcher.claimed_file import check_unchanged
@@ -33,9 +34,13 @@ class Running:
     def count_idle_ahead(self, jobs: int) -> int:
         """Count the idle jobs of batches that start before those of a new batch of `jobs`, as far as was heard."""
         ahead = [
-            watch for watch in self._clusters.watches if choose_priority(len(watch.chunks)) >= choose_priority(jobs)
+            watch for watch in self._clusters.watches if scoring_priority(len(watch.chunks)) >= scoring_priority(jobs)
         ]
-        return sum(min(watch.idle, MAX_IDLE) if len(watch.chunks) > MAX_MATERIALIZE else watch.idle for watch in ahead)
+        limits = queue_limits(self._clusters.places)
+        return sum(
+            min(watch.idle, limits.max_idle) if len(watch.chunks) > limits.max_materialize else watch.idle
+            for watch in ahead
+        )
 
     def submit(self, batch: Batch) -> Batch:
         """Submit the chunks that have no part yet as one cluster."""

@@ -14,7 +14,10 @@ FIRST_GUESS = 40e6
 """Bytes per second that one job is expected to score before any was measured."""
 
 WAVES = 2
-"""Jobs per slot: with more than one, a slow slot holds up less."""
+"""Jobs per place: with more than one, a slow slot holds up less."""
+
+ASSUMED_PLACES = 16
+"""Places of a pool that does not answer, or reports no slot yet: a few jobs too many cost less than an idle pool."""
 
 
 LARGE_ENOUGH_SECONDS = 1.0
@@ -30,10 +33,10 @@ def measure_speed(receipts: Iterable[Receipt]) -> float:
     return size / seconds if seconds >= LARGE_ENOUGH_SECONDS else FIRST_GUESS
 
 
-def choose_chunk_bytes(size: int, slots: int, bytes_per_second: float = FIRST_GUESS) -> int:
-    """Give the bytes of each chunk of a file of `size` bytes for a pool with `slots` places."""
+def choose_chunk_bytes(size: int, places: int, bytes_per_second: float = FIRST_GUESS) -> int:
+    """Give the bytes of each chunk of a file of `size` bytes for a pool that runs `places` chunk jobs at a time."""
     if size <= SMALL_FILE:
         return max(size, 1)
-    even = -(-size // (max(slots, 1) * WAVES))
+    even = -(-size // (max(places, 1) * WAVES))
     longest = int(bytes_per_second * LONGEST_JOB_SECONDS)
     return max(min(even, longest), SMALL_FILE // 2)

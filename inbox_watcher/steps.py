@@ -32,8 +32,9 @@ class Steps:
         """Work for `site`; `scheduler` lends the pool, or raises SchedulerError while it cannot be reached."""
         self._place = Workplace(site, journal, scheduler, clock)
         digests = Digests()
-        intake, publishing = Intake(self._place, digests), Publishing(self._place, digests)
         clusters = Clusters(self._place)
+        intake, publishing = Intake(self._place, digests, clusters), Publishing(self._place, digests)
+        self._clusters = clusters
         self._running = Running(self._place, clusters)
         self._groups = Groups(self._place, clusters)
         self._acts: dict[State, Callable[[Batch], Batch]] = {
@@ -48,8 +49,8 @@ class Steps:
 
     @property
     def places(self) -> int:
-        """Jobs that the pool could run at a time, as far as is known."""
-        return self._groups.places
+        """Chunk jobs that the pool could run at a time, as far as is known."""
+        return self._clusters.places
 
     def may_submit(self, batch: Batch) -> bool:
         """Tell whether a planned batch may bring more idle jobs to the pool now."""

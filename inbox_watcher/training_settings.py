@@ -19,9 +19,9 @@ class Training(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seed: int = 0
     """Of the split and of everything drawn."""
     shards: int = 2
-    """Nodes that read the history."""
+    """Nodes that read the history, at least; more where the history is large and the pool runs more at a time."""
     threads: int = 1
-    """Cores that each node asks for, and threads that it takes."""
+    """Cores that each node asks for, unless scoring jobs ask for more, and threads that it takes."""
     max_running: int = 0
     """Fits that run at a time; 0: as many as there are slots."""
     min_rows_per_second: float = 0.0
@@ -131,9 +131,10 @@ TRAINING_TEMPLATE = """\
 # folds = 3
 # Of the split and of everything drawn. With another seed, a new model and the champion share no untouched loans.
 # seed = 0
-# Nodes that read the history.
+# Nodes that read the history, at least; more where the history is large and the pool runs more at a time.
 # shards = 2
-# Cores that each node asks for, and threads that it takes.
+# Cores that each node asks for, and threads that it takes. No node asks for fewer cores, less memory or less disk than
+# a scoring job, so that a waiting file can take over the slot of any node that ends.
 # threads = 1
 # Fits that run at a time; 0: as many as there are slots.
 # max_running = 0

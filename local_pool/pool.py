@@ -9,7 +9,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from local_pool import commands
@@ -58,13 +58,15 @@ def bring_up(
     slots: int | None = None,
     wait_seconds: float = 60.0,
     report: Callable[[str], None] = print,
+    memory_mb: int | None = None,
 ) -> PoolStatus:
     """Make sure that the pool in `home` runs and has run a job; return what it is then.
 
-    `slots` is the number of jobs at a time, by default one per core.  A pool that runs already is
-    left as it is, a half-dead one is repaired.  `report` is told, one line at a time, what goes on.
-    A second caller for the same home waits for the first.  Jobs that were in the queue when the
-    pool was last stopped run again.
+    `slots` is the number of jobs at a time, by default one per core; `memory_mb` is the memory for
+    all of them, by default nearly all of the machine's.  Either may exceed what the machine has.  A
+    pool that runs already is left as it is, a half-dead one is repaired.  `report` is told, one line
+    at a time, what goes on.  A second caller for the same home waits for the first.  Jobs that were
+    in the queue when the pool was last stopped run again.
 
     Raises `PoolError` when this machine can have no pool, or it was not ready within
     `wait_seconds` (which do not count the fetching of HTCondor); then nothing is left running.
@@ -81,7 +83,15 @@ def bring_up(
             return status
         distribution = find_or_unpack(report)
         _warn_of_nfs(paths, report)
-        return _start(paths, slots or count_cores(), distribution, wait_seconds, report)
+        settings = PoolSettings(
+            marker=marker_of(paths),
+            user=queue_user(),
+            port=_choose_port(paths),
+            slots=slots or count_cores(),
+            memory_mb=memory_mb or job_memory_mb(),
+            job_home=job_home(),
+        )
+        return _start(paths, settings, distribution, wait_seconds, report)
 
 
 def take_down(home: Path) -> TakenDown:
@@ -173,17 +183,24 @@ def _is_up(paths: PoolPaths, report: Callable[[str], None]) -> bool:
     return False
 
 
-def _start(
-    paths: PoolPaths, slots: int, distribution: Distribution, wait_seconds: float, report: Callable[[str], None]
-) -> PoolStatus:
+def _choose_port(paths: PoolPaths) -> int:
     before = read_record(paths)
-    memory_mb = job_memory_mb()
-    deadline = time.monotonic() + wait_seconds
     # Whoever waits in the queue from before may know the old port.
-    port = before.port if before and is_port_free(before.port) else find_free_port()
+    return before.port if before and is_port_free(before.port) else find_free_port()
+
+
+def _start(
+    paths: PoolPaths,
+    settings: PoolSettings,
+    distribution: Distribution,
+    wait_seconds: float,
+    report: Callable[[str], None],
+) -> PoolStatus:
+    deadline = time.monotonic() + wait_seconds
     while True:
-        report(f"starting HTCondor {distribution.version} with {slots} slots on port {port} of loopback")
-        settings = PoolSettings(marker_of(paths), queue_user(), port, slots, memory_mb, job_home())
+        report(
+            f"starting HTCondor {distribution.version} with {settings.slots} slots on port {settings.port} of loopback"
+        )
         _write_files(paths, settings, distribution)
         sizes = log_sizes(paths)
         try:
@@ -194,7 +211,7 @@ def _start(
             _stop(paths, patience=0.0)
             if time.monotonic() >= deadline:
                 raise
-            port = find_free_port()
+            settings = replace(settings, port=find_free_port())
         except BaseException:
             # Also for an impatient Ctrl-C: a pool that is not ready is no use, and must not linger.
             _stop(paths, patience=2.0)

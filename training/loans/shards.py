@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from scoring.chunks import plan_chunks
 from scoring.contract import Contract
@@ -9,8 +10,32 @@ from scoring.source import open_source
 from training.loans.named_file import naming_file
 from training.records.request import Shard
 
-SHARDS = 2
+SHARDS: Final = 2
 """Shards that a history is divided into, unless it has more files."""
+
+FEW_SHARDS: Final = 8
+"""Shards that even a small history is divided into where the pool has room for them."""
+
+SHARD_BYTES: Final = 32 << 20
+"""Bytes below which a further shard does not pay: a node takes longer to start than they take to read."""
+
+
+def choose_shards(size: int, least: int, places: int) -> int:
+    """Return the number of shards for a history of `size` bytes on a pool that runs `places` nodes at a time.
+
+    At least `least`; more only where the pool runs them all at once, and beyond FEW_SHARDS only where each has
+    SHARD_BYTES or more.
+    """
+    return max(least, min(places, max(FEW_SHARDS, size // SHARD_BYTES)))
+
+
+def measure_history(history: Sequence[Path]) -> int:
+    """Return the size of all files (bytes). Raises LoansError when one is absent, OSError as the storage does."""
+    total = 0
+    for path in history:
+        with naming_file(path):
+            total += path.stat().st_size
+    return total
 
 
 def plan_shards(history: Sequence[Path], contract: Contract, wanted: int = SHARDS) -> tuple[Shard, ...]:
@@ -19,11 +44,7 @@ def plan_shards(history: Sequence[Path], contract: Contract, wanted: int = SHARD
     Reads every file once. Raises FileRefusedError when a file cannot be read by the contract or lacks a label,
     LoansError when it is absent, OSError as the storage does.
     """
-    total = 0
-    for path in history:
-        with naming_file(path):
-            total += path.stat().st_size
-    shard_bytes = max(1, -(-total // max(1, wanted)))
+    shard_bytes = max(1, -(-measure_history(history) // max(1, wanted)))
     shards: list[Shard] = []
     for file, path in enumerate(history):
         with naming_file(path):

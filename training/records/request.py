@@ -68,6 +68,17 @@ class PolicySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Probability of default from which a loan is declined; 0: the winner's threshold."""
 
 
+class ClaimSize(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a scoring job of the site asks for."""
+
+    cpus: int = 1
+    """Cores."""
+    memory_mb: int = 1
+    """Memory (MB)."""
+    disk_mb: int = 1
+    """Scratch disk (MB)."""
+
+
 class Shard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A part of the history that one node reads."""
 
@@ -122,6 +133,8 @@ class RunRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a loan costs that was declined and would have been repaid, in the same unit."""
     policy: PolicySettings = PolicySettings()
     """What a probability means to the lender."""
+    scoring_job: ClaimSize = ClaimSize()
+    """No node asks for less: a scoring job that waits then fits the slot of whichever node ends first."""
 
     @property
     def layout(self) -> RunFolder:

@@ -48,7 +48,7 @@ class Node:
     category: str
     """Kind of work, for throttling."""
     cpus: int
-    """CPUs, and threads."""
+    """CPUs to ask for: the run's threads, and no fewer than a scoring job asks for."""
     memory_mb: int
     """Memory to ask for (10^6 bytes)."""
     disk_mb: int
@@ -188,14 +188,15 @@ def _node(
     cost: float = 1.0,
 ) -> Node:
     outcome = ("--node", name, "--outcome", request.layout.outcome(name), "--threads", request.threads)
+    least = request.scoring_job
     return Node(
         name=name,
         module=f"training.{module}",
         arguments=tuple(str(argument) for argument in (*arguments, *outcome)),
         parents=parents,
         category=module,
-        cpus=request.threads,
-        memory_mb=ceil(memory / MEMORY_STEP_MB) * MEMORY_STEP_MB,
-        disk_mb=DISK_MB,
+        cpus=max(request.threads, least.cpus),
+        memory_mb=max(ceil(memory / MEMORY_STEP_MB) * MEMORY_STEP_MB, least.memory_mb),
+        disk_mb=max(DISK_MB, least.disk_mb),
         cost=cost,
     )

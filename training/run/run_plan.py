@@ -8,22 +8,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from dag_specs.jobs import Slot, count_places
+import msgspec
+
+from dag_specs.jobs import Slot, count_places, shrink_memory
 from scoring.contract import Contract
 from scoring.errors import LoansError
 from training.learning.grid import Grid, plan_sets
 from training.loans.packed_history import MAX_UNPACKED_BYTES, unpack_history
-from training.loans.shards import SHARDS, plan_shards
-from training.records.request import FORMAT, Gates, PolicySettings, PromoteMode, RunRequest
+from training.loans.shards import SHARDS, choose_shards, measure_history, plan_shards
+from training.records.request import FORMAT, ClaimSize, Gates, PolicySettings, PromoteMode, RunRequest
 from training.records.run_folder import RunFolder
-from training.run.nodes import Node
+from training.run.nodes import DISK_MB, MEMORY_STEP_MB, Node, plan_nodes
 from training.run.request_check import refuse_unusable
 
 CANDIDATES: Final = ("logistic", "tree")
 """The candidates of a run that names none."""
-
-# A node takes longer to start than 100,000 loans take to read.
-_MOST_SHARDS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +50,7 @@ class RetrainOrder:
     seed: int = 0
     """Of the split and of whatever a candidate draws."""
     shards: int = SHARDS
-    """Nodes that read the history, at least; more where the pool has more slots."""
+    """Nodes that read the history, at least; more where the pool runs more at a time."""
     promote: PromoteMode = PromoteMode.AUTO
     """What becomes of the best."""
     threads: int = 1
@@ -70,6 +69,8 @@ class RetrainOrder:
     """What a probability means to the lender."""
     max_unpacked_bytes: int = MAX_UNPACKED_BYTES
     """Bytes that a `.csv.gz` of the history may unpack to."""
+    scoring_job: ClaimSize = field(default_factory=ClaimSize)
+    """What a scoring job of the site asks for; no node asks for less, as far as the pool has slots for that."""
 
 
 def plan_run(order: RetrainOrder, slots: tuple[Slot, ...]) -> RunRequest:
@@ -85,10 +86,17 @@ def plan_run(order: RetrainOrder, slots: tuple[Slot, ...]) -> RunRequest:
             "Put labelled CSV files into the site's history folder, or name them with --history.",
         )
     parameter_sets = plan_sets(order.candidates, order.grids)
-    places = count_places(slots, cpus=order.threads, memory_mb=1, disk_mb=1)
+    least = _fit_to_pool(order.scoring_job, slots)
+    places = count_places(
+        slots,
+        cpus=max(order.threads, least.cpus),
+        memory_mb=max(MEMORY_STEP_MB, least.memory_mb),
+        disk_mb=max(DISK_MB, least.disk_mb),
+    )
     layout = RunFolder(order.training / run_id)
     try:
         history = unpack_history(order.history, layout.history, order.max_unpacked_bytes)
+        shards = choose_shards(measure_history(history), order.shards, places)
         request = RunRequest(
             format=FORMAT,
             run_id=run_id,
@@ -96,7 +104,7 @@ def plan_run(order: RetrainOrder, slots: tuple[Slot, ...]) -> RunRequest:
             models=str(order.models),
             contract=order.contract,
             history=tuple(map(str, history)),
-            shards=plan_shards(history, order.contract, max(order.shards, min(places, _MOST_SHARDS))),
+            shards=plan_shards(history, order.contract, shards),
             candidates=order.candidates,
             parameter_sets=parameter_sets,
             promote=order.promote,
@@ -109,24 +117,43 @@ def plan_run(order: RetrainOrder, slots: tuple[Slot, ...]) -> RunRequest:
             cost_of_bad=order.cost_of_bad,
             cost_of_lost_good=order.cost_of_lost_good,
             policy=order.policy,
+            scoring_job=least,
         )
         refuse_unusable(request)
+        if _find_homeless(plan_nodes(request), slots):
+            # On a pool of unlike slots, a node may fit one slot and a scoring job another.
+            request = msgspec.structs.replace(request, scoring_job=ClaimSize())
     except BaseException:  # Ctrl-C leaves no unpacked history behind either
         shutil.rmtree(layout.root, ignore_errors=True)
         raise
     return request
 
 
-def check_places(nodes: tuple[Node, ...], slots: tuple[Slot, ...]) -> None:
-    """Refuse a node that no slot could ever run: it would wait for ever and say nothing. Raises LoansError."""
+def _fit_to_pool(job: ClaimSize, slots: tuple[Slot, ...]) -> ClaimSize:
+    """Return what a scoring job asks for on this pool; nothing where the pool could never run one."""
+    memory_mb = shrink_memory(slots, cpus=job.cpus, memory_mb=job.memory_mb, disk_mb=job.disk_mb)
+    return msgspec.structs.replace(job, memory_mb=memory_mb) if memory_mb else ClaimSize()
+
+
+def _find_homeless(nodes: tuple[Node, ...], slots: tuple[Slot, ...]) -> Node | None:
+    """Return the first node that no slot could ever run."""
     for node in nodes:
         if not count_places(slots, cpus=node.cpus, memory_mb=node.memory_mb, disk_mb=node.disk_mb):
-            largest = max((slot.memory_mb for slot in slots), default=0)
-            cpus = max((slot.cpus for slot in slots), default=0)
-            raise LoansError(
-                f"No slot of the pool can run node {node.name}: it needs {node.cpus} CPUs, {node.memory_mb:,} MB of "
-                f"memory and {node.disk_mb:,} MB of disk. The pool's largest slot has "
-                f"{cpus} CPUs, its roomiest {largest:,} MB of memory.",
-                "Check `condor_status`, give the pool larger slots, ask for fewer `threads` under [training] in the "
-                "site file, or train on fewer loans.",
-            )
+            return node
+    return None
+
+
+def check_places(nodes: tuple[Node, ...], slots: tuple[Slot, ...]) -> None:
+    """Refuse a node that no slot could ever run: it would wait for ever and say nothing. Raises LoansError."""
+    node = _find_homeless(nodes, slots)
+    if node is None:
+        return
+    largest = max((slot.memory_mb for slot in slots), default=0)
+    cpus = max((slot.cpus for slot in slots), default=0)
+    raise LoansError(
+        f"No slot of the pool can run node {node.name}: it needs {node.cpus} CPUs, {node.memory_mb:,} MB of "
+        f"memory and {node.disk_mb:,} MB of disk. The pool's largest slot has "
+        f"{cpus} CPUs, its roomiest {largest:,} MB of memory.",
+        "Check `condor_status`, give the pool larger slots, ask for fewer `threads` under [training] in the "
+        "site file, or train on fewer loans.",
+    )

@@ -14,6 +14,7 @@ from training.loans.generate import generate_loans
 from training.records.findings import FoldFit
 from training.records.outcome import run_node
 from training.records.request import Gates, PromoteMode, RunRequest
+from training.run.nodes import plan_nodes
 from training.run.progress import NodeProgress, NodeState
 from training.run.run_plan import plan_run
 
@@ -72,6 +73,13 @@ def test_every_wish_of_the_site_reaches_the_run(request_of_site: RunRequest) -> 
     assert (request.policy.base_score, request.policy.decline_from) == (500, 0.25)
     assert [(band.name, band.from_score) for band in request.policy.bands] == [("good", 510), ("bad", 300)]
     assert request.promote is PromoteMode.NEVER
+
+
+def test_nodes_ask_for_at_least_what_scoring_jobs_ask_for(site: Path) -> None:
+    """Every node's slot has room for a scoring job of the site, so that a waiting file can take it over."""
+    site.write_text(site.read_text() + "[scoring]\ncpus = 2\nmemory_mb = 3000\ndisk_mb = 700\n")
+    request = plan_run(make_order(load_site(site), None, PromoteMode.NEVER), InMemoryScheduler().slots())
+    assert {(node.cpus, node.memory_mb, node.disk_mb) for node in plan_nodes(request)} == {(2, 3000, 700)}
 
 
 def test_ends_are_told_line_by_line(request_of_site: RunRequest, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from dag_specs.errors import DescriptionError
-from dag_specs.scoring_cluster import ChunkCluster, describe_chunks, queue_items
+from dag_specs.scoring_cluster import ChunkCluster, describe_chunks, queue_items, queue_limits
 
 CLUSTER = ChunkCluster(
     batch_id="20260101-batch.1",
@@ -38,7 +38,7 @@ request_memory = 512
 request_disk = 65536
 keep_claim_idle = 300
 job_lease_duration = 120
-priority = -2
+priority = 998
 leave_in_queue = false
 notification = never
 batch_name = 20260101-batch.1
@@ -59,10 +59,10 @@ def test_description_of_a_group() -> None:
     )
     lines = describe_chunks(group).splitlines()
     assert lines[2] == "arguments = \"-I -m scoring.score_chunk --list '/nfs/our loans/batches/g/chunks.json'\""
-    assert [line for line in lines if line not in GOLDEN.splitlines()] == [lines[2], "priority = 0"]
+    assert [line for line in lines if line not in GOLDEN.splitlines()] == [lines[2], "priority = 1000"]
 
 
-@pytest.mark.parametrize(("chunks", "priority"), [(1, 0), (2, -1), (3, -2), (1000, -10), (10_000, -14)])
+@pytest.mark.parametrize(("chunks", "priority"), [(1, 1000), (2, 999), (3, 998), (1000, 990), (10_000, 986)])
 def test_the_more_jobs_the_later(chunks: int, priority: int) -> None:
     """A job's priority falls with the number of jobs that its batch brings."""
     cluster = dataclasses.replace(CLUSTER, chunks=tuple(range(chunks)))
@@ -86,6 +86,14 @@ def test_huge_batch_is_materialized_bit_by_bit() -> None:
     many = dataclasses.replace(CLUSTER, max_materialize=2, max_idle=1)
     assert describe_chunks(few) == GOLDEN
     assert describe_chunks(many) == GOLDEN + "max_materialize = 2\nmax_idle = 1\n"
+
+
+@pytest.mark.parametrize(
+    ("places", "limits"), [(0, (1000, 200)), (2, (1000, 200)), (500, (1000, 500)), (3000, (6000, 3000))]
+)
+def test_a_large_pool_gets_more_of_a_batch_at_a_time(places: int, limits: tuple[int, int]) -> None:
+    """With every slot busy, as many jobs wait as the pool runs, and never fewer than on a small pool."""
+    assert dataclasses.astuple(queue_limits(places)) == limits
 
 
 def test_items_are_the_chunks_in_order() -> None:

@@ -56,6 +56,7 @@ VARS split node_memory="512"
 VARS split node_disk="65536"
 CATEGORY split split
 RETRY split 1 UNLESS-EXIT 3
+PRIORITY split -10000
 JOB train-tree "/nfs/our loans/training/run-1/node.sub"
 VARS train-tree node_arguments="-I -m training.train-tree --note 'it''s back\\slashed'"
 VARS train-tree node_output="/nfs/our loans/training/run-1/logs/train-tree.out"
@@ -65,7 +66,7 @@ VARS train-tree node_memory="512"
 VARS train-tree node_disk="65536"
 CATEGORY train-tree train
 RETRY train-tree 1 UNLESS-EXIT 3
-PRIORITY train-tree 35
+PRIORITY train-tree -9965
 JOB end "/nfs/our loans/training/run-1/node.sub"
 VARS end node_arguments="-I -m training.end --note 'it''s back\\slashed'"
 VARS end node_output="/nfs/our loans/training/run-1/logs/end.out"
@@ -75,6 +76,7 @@ VARS end node_memory="512"
 VARS end node_disk="65536"
 CATEGORY end train
 RETRY end 1 UNLESS-EXIT 3
+PRIORITY end -10000
 PARENT split CHILD train-tree
 PARENT split CHILD end
 PARENT train-tree CHILD end

@@ -16,21 +16,21 @@ from scoring.receipt import Receipt, ReceiptPart
 from scoring.registry import Pin
 
 SIZES = st.integers(0, 1 << 44)
-SLOTS = st.integers(0, 10_000)
+PLACES = st.integers(0, 10_000)
 SPEEDS = st.floats(1e3, 1e10)
 
 
-@given(st.integers(0, SMALL_FILE), SLOTS, SPEEDS)
-def test_a_small_file_is_one_chunk(size: int, slots: int, speed: float) -> None:
+@given(st.integers(0, SMALL_FILE), PLACES, SPEEDS)
+def test_a_small_file_is_one_chunk(size: int, places: int, speed: float) -> None:
     """A file that is scored faster than a job is started is one job."""
-    chosen = choose_chunk_bytes(size, slots, speed)
+    chosen = choose_chunk_bytes(size, places, speed)
     assert chosen >= max(size, 1)
 
 
-@given(SIZES, SLOTS, SPEEDS)
-def test_chunks_are_neither_tiny_nor_endless(size: int, slots: int, speed: float) -> None:
+@given(SIZES, PLACES, SPEEDS)
+def test_chunks_are_neither_tiny_nor_endless(size: int, places: int, speed: float) -> None:
     """A chunk is never too small to be worth a job and, unless that forces it, never too long a job to lose."""
-    chosen = choose_chunk_bytes(size, slots, speed)
+    chosen = choose_chunk_bytes(size, places, speed)
     assert chosen >= 1
     if size > SMALL_FILE:
         assert SMALL_FILE // 2 <= chosen <= size
@@ -38,17 +38,18 @@ def test_chunks_are_neither_tiny_nor_endless(size: int, slots: int, speed: float
 
 
 @given(SIZES, st.integers(1, 10_000))
-def test_every_slot_gets_its_waves(size: int, slots: int) -> None:
-    """Where a file is large enough for it, every slot gets as many jobs as planned."""
-    chosen = choose_chunk_bytes(size, slots)
-    if size >= slots * WAVES * SMALL_FILE:
-        assert -(-size // chosen) >= slots * WAVES
+def test_every_place_gets_its_waves(size: int, places: int) -> None:
+    """A file becomes as many jobs for each place as planned where it is large enough, and never tiny ones."""
+    chosen = choose_chunk_bytes(size, places)
+    assert -(-size // chosen) <= max(2 * size // SMALL_FILE + 1, 1)
+    if size >= places * WAVES * SMALL_FILE:
+        assert -(-size // chosen) >= places * WAVES
 
 
-@given(SIZES, SLOTS, SPEEDS)
-def test_more_slots_never_make_longer_jobs(size: int, slots: int, speed: float) -> None:
+@given(SIZES, PLACES, SPEEDS)
+def test_more_places_never_make_longer_jobs(size: int, places: int, speed: float) -> None:
     """A larger pool gets smaller chunks, or the same."""
-    assert choose_chunk_bytes(size, slots + 1, speed) <= choose_chunk_bytes(size, slots, speed)
+    assert choose_chunk_bytes(size, places + 1, speed) <= choose_chunk_bytes(size, places, speed)
 
 
 def test_speed_is_learnt_from_receipts() -> None:
