@@ -18,7 +18,8 @@ def facts(result: "RetrainResult") -> dict[str, object]:
 
     document: dict[str, object] = msgspec.to_builtins(result, enc_hook=str)
     figures = {name: msgspec.to_builtins(metrics) for name, metrics in result.metrics.items()}
-    return {**document, "metrics": figures, "overhead_seconds": result.overhead_seconds}
+    warnings = msgspec.to_builtins(result.warnings)
+    return {**document, "metrics": figures, "overhead_seconds": result.overhead_seconds, "warnings": warnings}
 
 
 def print_result(result: "RetrainResult") -> None:
@@ -46,6 +47,13 @@ def print_result(result: "RetrainResult") -> None:
         f"defaults ({test.defaults / (train.defaults + test.defaults):.1%})",
         markup=False,
     )
+    if result.split.set_aside:
+        rows, groups = sum(group.rows for group in result.split.set_aside), len(result.split.set_aside)
+        out.print(
+            f"{rows:,} of the other {train.rows:,} loans lie in {groups} large group{'s' * (groups > 1)} of loans with "
+            "equal features: every fit learns from them, no figure covers them",
+            markup=False,
+        )
     rejected = sum(result.rejected.values())
     if rejected:
         rules = ", ".join(f"{rule} {count}" for rule, count in result.rejected.items())
@@ -58,6 +66,8 @@ def print_result(result: "RetrainResult") -> None:
             f"{compared.auc_gain:+.4f}, 95 % interval {compared.gain.low:+.4f} to {compared.gain.high:+.4f}",
             markup=False,
         )
+    for warning in result.warnings:
+        out.print(f"WARNING: {warning.message}", markup=False)
     state = "in production" if result.promoted else "not promoted"
     out.print(f"{result.version}: published, {state}: {result.why}", markup=False)
     if not result.promoted:

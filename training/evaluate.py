@@ -21,6 +21,7 @@ from scoring.model import Graph
 from training.graphs.golden_rows import build_golden_rows
 from training.graphs.joined_graph import export_learnt
 from training.graphs.proof import prove_equal
+from training.judging.auc_error import find_auc_error
 from training.judging.bootstrap import find_chance_error, find_intervals
 from training.judging.importance import measure_importance
 from training.judging.metrics import draw_curves, measure
@@ -29,6 +30,7 @@ from training.judging.segments import measure_segments
 from training.judging.throughput import measure_rows_per_second
 from training.learning.learnt import Learnt, LearntPipeline, load_fitted
 from training.loans.labelled_loans import LabelledLoans, load_loans
+from training.loans.loan_hash import hash_loans
 from training.records.findings import Evaluation, Fitted, Proof
 from training.records.outcome import read_details, run_node
 from training.records.request import RunRequest, read_request
@@ -96,6 +98,7 @@ def evaluate_candidate(
         graph_sha256=hashlib.sha256(exported.content).hexdigest() if exported else "",
         golden_sha256=hashlib.sha256(exported.golden).hexdigest() if exported else "",
         refused=refused,
+        auc_error=find_auc_error(default, loans.labels, hash_loans(loans.features, 0)),
     )
     return (exported.content, exported.golden, evaluation) if exported else (b"", b"", evaluation)
 

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scoring.errors import LoansError
-from training.loans.folds import draw_folds
+from training.loans.equal_loans import describe_groups, find_large_groups
+from training.loans.folds import SET_ASIDE, draw_folds
 from training.loans.labelled_loans import LabelledLoans, join_loans, load_loans
 from training.loans.loan_hash import hash_loans
 from training.records.findings import Part, ShardCounts, SplitFigures
@@ -28,13 +29,19 @@ def split_positions(
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Tell which loans are held out, about that share of each outcome; train and test positions, ascending.
 
-    A loan's features and the seed decide its side: it stays there while the history grows, twins lie on one side, and
-    what a smaller share holds out, a larger one holds out as well. So a model that was fitted on the train side of an
-    earlier run with this seed and no smaller a share has seen none of today's held-out loans.
+    A loan's features and the seed decide its side: equal loans lie on one side, a loan stays on its side while the
+    history grows, and what a smaller share holds out, a larger one holds out as well. So a model that was fitted on the
+    train side of an earlier run with this seed and no smaller a share has seen none of today's held-out loans.
+
+    Only large groups of equal loans (`training.loans.equal_loans`) are never held out. A group that becomes large, or
+    is large no longer, may change its side; a version names the groups that it learnt from for this reason.
 
     Raises LoansError when there are too few loans of either outcome, or the draw leaves a side without one.
     """
-    held = hash_loans(features, seed) < np.uint64(int(held_out * 2.0**64))
+    hashes = hash_loans(features, seed)
+    held = hashes < np.uint64(int(held_out * 2.0**64))
+    large = find_large_groups(hashes)
+    held &= ~large
     for label, meaning in ((0, "that were repaid"), (1, "that defaulted")):
         outcome = labels == label
         found = int(np.count_nonzero(outcome))
@@ -43,10 +50,13 @@ def split_positions(
                 f"The history has {found} loans {meaning}; at least {FEWEST} are needed to learn from.",
                 "Add labelled loans to the history, or check `categories` and `positive` of the contract's target.",
             )
+        together = int(np.count_nonzero(outcome & large))
         if not 0 < np.count_nonzero(outcome & held) < found:
             raise LoansError(
                 f"Of the history's {found} loans {meaning}, the draw puts all on one side of the split.",
-                "Add labelled loans to the history folder, or set another `seed` under [training] in the site file.",
+                f"Loans with equal features lie on one side, and large groups of them ({together:,} of these loans) "
+                "are never held out. Add labelled loans to the history folder, or set another `seed` under [training] "
+                "in the site file.",
             )
     return np.flatnonzero(~held), np.flatnonzero(held)
 
@@ -66,14 +76,18 @@ def split(options: argparse.Namespace) -> SplitFigures:
     try:
         train, test = split_loans(loans, request.held_out, request.seed)
         # Asked here, once, so that not every fit comes to fail for it.
-        draw_folds(train.features, train.labels, request.folds, request.seed)
+        drawn = draw_folds(train.features, train.labels, request.folds, request.seed)
     except LoansError as error:
         outcomes = [layout.outcome(preprocess_node(shard.number)) for shard in request.shards]
         told = describe_rejected([read_details(path, ShardCounts) for path in outcomes])
         raise LoansError(error.what + told, error.way_out) from error
     train.save(options.train)
     test.save(options.test)
-    return SplitFigures(Part(len(train), train.defaults, train.digest()), Part(len(test), test.defaults, test.digest()))
+    return SplitFigures(
+        Part(len(train), train.defaults, train.digest()),
+        Part(len(test), test.defaults, test.digest()),
+        describe_groups(train.take(np.flatnonzero(drawn == SET_ASIDE)), request.seed),
+    )
 
 
 def describe_rejected(shards: Sequence[ShardCounts]) -> str:

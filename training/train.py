@@ -10,11 +10,14 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from scoring.errors import ProofError
 from training.learning.fitting import fit_candidate
 from training.learning.learnt import Learnt, write_learnt
 from training.learning.selection import choose_set
-from training.loans.folds import draw_folds
+from training.loans.equal_loans import predict_groups
+from training.loans.folds import SET_ASIDE, draw_folds, take_judged
 from training.loans.labelled_loans import load_loans
 from training.records.findings import Fitted
 from training.records.outcome import run_node
@@ -33,7 +36,8 @@ def train(options: argparse.Namespace) -> Fitted:
     fits = read_fits(request, options.candidate)
     tried, best = choose_set(fits)
     drawn = draw_folds(loans.features, loans.labels, request.folds, request.seed)
-    choice = choose(request, gather_predictions(request, fits[best], drawn), loans, tried, best)
+    judged, folds = take_judged(loans, drawn)
+    choice = choose(request, gather_predictions(request, fits[best], folds), judged, tried, best)
     train_sha256 = loans.digest()
     if fits[best][0].train_sha256 != train_sha256:
         raise ProofError("The fits were not made on this run's split.", "Start the training run again.")
@@ -53,6 +57,7 @@ def train(options: argparse.Namespace) -> Fitted:
         pickle_sha256=write_learnt(options.fitted, learnt),
         packages=package_versions(),
         validation=choice.validation,
+        set_aside_pd=predict_groups(learnt.predict, loans.take(np.flatnonzero(drawn == SET_ASIDE)), request.seed),
     )
 
 

@@ -14,7 +14,8 @@ import numpy as np
 from scoring.errors import ProofError
 from training.learning.blend import BLEND, find_weights
 from training.learning.learnt import Learnt, load_fitted, write_learnt
-from training.loans.folds import draw_folds
+from training.loans.equal_loans import predict_groups
+from training.loans.folds import SET_ASIDE, draw_folds, take_judged
 from training.loans.labelled_loans import load_loans
 from training.records.findings import Fitted, ParameterSet
 from training.records.outcome import read_details, run_node
@@ -40,24 +41,24 @@ def train_blend(options: argparse.Namespace) -> Fitted:
     if any(one.train_sha256 != train_sha256 for one in fitted.values()):
         raise ProofError("The members of the blend were not fitted on the same loans.", "Start the training run again.")
     drawn = draw_folds(loans.features, loans.labels, request.folds, request.seed)
-    foretold = np.stack(
-        [gather_predictions(request, read_fits(request, name)[fitted[name].validation.chosen], drawn) for name in names]
-    )
+    judged, fold_of = take_judged(loans, drawn)
+    chosen = [read_fits(request, name)[fitted[name].validation.chosen] for name in names]
+    foretold = np.stack([gather_predictions(request, fits, fold_of) for fits in chosen])
     began = time.perf_counter()
-    weights = find_weights(foretold, loans.labels)
+    weights = find_weights(foretold, judged.labels)
     seconds = time.perf_counter() - began
     members = {name: float(weight) for name, weight in zip(names, weights, strict=True) if weight > 0}
     blended = weights @ foretold
-    folds = [drawn == fold for fold in range(request.folds)]
-    aucs = [float(roc_auc_score(loans.labels[fold], blended[fold])) for fold in folds]
+    folds = [fold_of == fold for fold in range(request.folds)]
+    aucs = [float(roc_auc_score(judged.labels[fold], blended[fold])) for fold in folds]
     tried = ParameterSet(
         parameters=members,
         auc=float(np.mean(aucs)),
         auc_spread=float(np.std(aucs)),
-        log_loss=float(np.mean([log_loss(loans.labels[fold], blended[fold]) for fold in folds])),
+        log_loss=float(np.mean([log_loss(judged.labels[fold], blended[fold]) for fold in folds])),
         fit_seconds=round(seconds, 3),
     )
-    choice = choose(request, blended, loans, (tried,), 0)
+    choice = choose(request, blended, judged, (tried,), 0)
     learnt = Learnt(
         members=tuple(load_fitted(layout.fitted(name), fitted[name], request.run_id).members[0] for name in members),
         weights=tuple(members.values()),
@@ -77,6 +78,7 @@ def train_blend(options: argparse.Namespace) -> Fitted:
         packages=package_versions(),
         validation=choice.validation,
         members=members,
+        set_aside_pd=predict_groups(learnt.predict, loans.take(np.flatnonzero(drawn == SET_ASIDE)), request.seed),
     )
 
 

@@ -8,6 +8,7 @@ from scoring.contract import Contract
 from scoring.policy import Policy
 from scoring.registry import HistoryFile
 from scoring.rejects import NO_CONTENT
+from training.records.auc_gap import AucGap, find_gap
 from training.records.findings import Comparison, Evaluation, Fitted, Part, SplitFigures
 
 FORMAT = 1
@@ -104,6 +105,16 @@ class CardFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tr
     def learnt(self) -> Fitted:
         """How the winner was fitted."""
         return next(one for one in self.fitted if one.candidate == self.candidate)
+
+    @cached_property
+    def gaps(self) -> dict[str, AucGap | None]:
+        """How far the AUC out of fold and on the held-out loans are apart, by candidate."""
+        fitted = {one.candidate: one for one in self.fitted}
+        return {
+            one.candidate: find_gap(fitted[one.candidate].validation, one)
+            for one in self.evaluations
+            if one.candidate in fitted
+        }
 
 
 def share_of_defaults(side: Part) -> float:

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from scoring.contract import Policy as ContractPolicy
 from training.card.facts import CardFacts
 from training.card.words import count, figure, listed, percent, plural, signed
-from training.records.findings import Segment
+from training.records.auc_gap import describe_gaps
+from training.records.findings import EqualGroup, Segment
 
 FOUR_FIFTHS = 0.8
 """Adverse impact ratio under which a selection is looked at (EEOC Uniform Guidelines, 29 CFR 1607.4 D, 1978)."""
@@ -42,10 +43,12 @@ def is_adverse(segment: Segment) -> bool:
 
 def misses(segment: Segment) -> bool:
     """Tell whether the share of defaults seen in a group is clearly another one than was foretold."""
-    if segment.rows < FEW_LOANS:
-        return False
-    error = math.sqrt(max(segment.mean_pd * (1 - segment.mean_pd), 1e-12) / segment.rows)
-    return abs(segment.defaults / segment.rows - segment.mean_pd) > CLEAR * error
+    return segment.rows >= FEW_LOANS and _is_off(segment.defaults, segment.rows, segment.mean_pd)
+
+
+def _is_off(defaults: int, rows: int, pd: float) -> bool:
+    error = math.sqrt(max(pd * (1 - pd), 1e-12) / rows)
+    return abs(defaults / rows - pd) > CLEAR * error
 
 
 def _group_findings(facts: CardFacts) -> Iterator[str]:
@@ -86,12 +89,16 @@ def _candidate_findings(facts: CardFacts) -> Iterator[str]:
     restless = [one.candidate for one in facts.fitted if not one.converged]
     if restless:
         yield f"Fitting of {listed(restless)} did not come to rest within its iterations."
-    gap = facts.learnt.validation.auc - auc
-    if interval and facts.learnt.validation.auc > interval.high:
-        yield (
-            f"The AUC on the held-out loans is {figure(gap, 4)} lower than where the choice was made, more than chance "
-            "explains: the figures of the choice were too good."
-        )
+    gaps = describe_gaps(facts.gaps)
+    if gaps:
+        yield gaps
+    for group in facts.data.split.set_aside:
+        predicted = facts.learnt.set_aside_pd.get(group.key)
+        if predicted is not None and _is_off(group.defaults, group.rows, predicted):
+            yield (
+                f"{count(group.rows)} loans with equal features, which no figure covers: "
+                f"{percent(group.defaults / group.rows)} of them defaulted, the model gives {percent(predicted)}."
+            )
 
 
 def _champion_findings(facts: CardFacts) -> Iterator[str]:
@@ -122,7 +129,13 @@ def _data_findings(facts: CardFacts) -> Iterator[str]:
 
 def find_limits(facts: CardFacts) -> tuple[str, ...]:
     """List what the figures do not show, in words."""
-    return (*_population_limits(facts), *_group_limits(facts), *_use_limits(facts), *facts.limits)
+    return (
+        *_population_limits(facts),
+        *_equal_limits(facts),
+        *_group_limits(facts),
+        *_use_limits(facts),
+        *facts.limits,
+    )
 
 
 def _population_limits(facts: CardFacts) -> Iterator[str]:
@@ -144,6 +157,24 @@ def _population_limits(facts: CardFacts) -> Iterator[str]:
         "The intervals say how far a figure moves when other loans of the same source are drawn. They do not hold what "
         "another fit, other times or wrong labels would change."
     )
+
+
+def _equal_limits(facts: CardFacts) -> Iterator[str]:
+    groups = facts.data.split.set_aside
+    if groups:
+        rows = sum(group.rows for group in groups)
+        yield (
+            f"{count(rows)} of the {plural(facts.data.split.train.rows, 'loan')} learnt from "
+            f"({percent(rows / facts.data.split.train.rows)}) lie in {plural(len(groups), 'large group')} with equal "
+            "features in every column. Equal loans are never divided between learning and testing, so every fit learnt "
+            "from these, and no figure on this card covers them. Of each group, the share that defaulted and the "
+            f"probability that the model gives: {listed([_describe_group(facts, group) for group in groups])}."
+        )
+
+
+def _describe_group(facts: CardFacts, group: EqualGroup) -> str:
+    predicted = facts.learnt.set_aside_pd.get(group.key)
+    return f"{percent(group.defaults / group.rows)} of {count(group.rows)} ({percent(predicted)})"
 
 
 def _group_limits(facts: CardFacts) -> Iterator[str]:

@@ -16,6 +16,7 @@ from training.features.groupings import MOST_CELLS, Grouping, GroupingColumn, in
 from training.features.ratios import Ratio, compute_ratios, extend_ratios, propose_ratios
 from training.features.screening import BINS, Gain, choose, cut, measure_gain, rank
 from training.features.target_codes import cross_fit, draw_folds, smooth_shares
+from training.loans.loan_hash import hash_loans
 
 Matrix = NDArray[np.float32]
 
@@ -62,8 +63,12 @@ def search_features(
     features, labels = features[rows], labels[rows]
     index = index_columns(columns, features)
     singles = [join(columns, place) for place in range(len(columns))]
-    known = _look_first(singles, features, index, labels, folds, smoothing, seed)
-    screening = draw_folds(labels, 5, seed)
+    hashes = hash_loans(features, 0)
+    thirds = draw_folds(hashes, labels, 3, seed + 1)
+    if any(len(np.unique(labels[thirds != third])) < 2 for third in range(3)):
+        return [], []  # Too few different loans of one outcome to learn from.
+    known = _look_first(singles, features, index, labels, hashes, thirds, folds, smoothing, seed)
+    screening = draw_folds(hashes, labels, 5, seed)
     found_ratios: list[Ratio] = []
     if ratios:
         numbers = [position for position, column in enumerate(contract.features) if column.is_numeric]
@@ -108,16 +113,17 @@ def _look_first(
     features: Matrix,
     index: NDArray[np.intp],
     labels: NDArray[np.uint8],
+    hashes: NDArray[np.uint64],
+    thirds: NDArray[np.intp],
     folds: int,
     smoothing: float,
     seed: int,
 ) -> NDArray[np.float64]:
-    """Give each loan a probability from a boosting on single columns that was not fitted on it."""
-    thirds = draw_folds(labels, 3, seed + 1)
+    """Give each loan a probability from a boosting on single columns that was fitted without its third."""
     known = np.empty(len(labels))
     for third in range(3):
         held = thirds == third
-        drawn = draw_folds(labels[~held], folds, seed)
+        drawn = draw_folds(hashes[~held], labels[~held], folds, seed)
         codes = cross_fit_codes(singles, index[~held], labels[~held], drawn, smoothing)
         tables = [smooth_shares(g.groups(index[~held]), labels[~held], g.size, smoothing) for g in singles]
         seen = [table[g.groups(index[held])] for table, g in zip(tables, singles, strict=True)]

@@ -8,18 +8,23 @@ comes from the loans of the other folds alone (cross-fitting), so that a model c
 import numpy as np
 from numpy.typing import NDArray
 
+from training.loans.equal_loans import spread_evenly
+from training.loans.folds import deal_groups
+from training.loans.loan_hash import rehash
+
 Groups = NDArray[np.intp]
 """(loans,) the group of each loan, from 0 on."""
 
 
-def draw_folds(labels: NDArray[np.uint8], folds: int, seed: int) -> NDArray[np.intp]:
-    """Draw the fold of each loan, (loans,), from 0 to `folds` - 1: each fold has the same share of either outcome."""
-    stream = np.random.default_rng([seed, 2])
-    drawn = np.empty(len(labels), np.intp)
-    for label in (0, 1):
-        positions = stream.permutation(np.flatnonzero(labels == label))
-        drawn[positions] = np.arange(len(positions)) % folds
-    return drawn
+def draw_folds(hashes: NDArray[np.uint64], labels: NDArray[np.uint8], folds: int, seed: int) -> NDArray[np.intp]:
+    """Draw the fold of each loan, (loans,), from 0 to `folds` - 1.
+
+    Loans with equal `hashes` (loans,) share a fold, so that a code does not hold the outcome of the same loan on
+    another row. Groups of many equal loans are spread evenly over the folds instead: a code from the other loans alone
+    would not be the one that the fitted model uses for them.
+    """
+    drawn = deal_groups(rehash(hashes, seed), labels, folds)
+    return spread_evenly(drawn, hashes, labels, folds)
 
 
 def smooth_shares(groups: Groups, labels: NDArray[np.uint8], size: int, smoothing: float) -> NDArray[np.float32]:

@@ -1,5 +1,6 @@
 """The reigning champion on a run's held-out loans: opened, fed with its own columns, compared loan by loan."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -12,12 +13,17 @@ from scoring.errors import ModelError, StorageError
 from scoring.registry import Manifest, Pin, read_manifest
 from training.judging.bootstrap import find_gain
 from training.judging.metrics import measure
+from training.loans.equal_loans import name_key
 from training.loans.labelled_loans import LabelledLoans
+from training.loans.loan_hash import hash_loans
 from training.records.findings import Comparison
 from training.records.request import RunRequest
 
 SPLIT: Final = "by content"
 """How `split` draws the held-out loans: each loan's own features and the seed decide, whatever the history holds."""
+
+SET_ASIDE: Final = "set_aside"
+"""Names the fact that lists the keys of the large groups of equal loans that a version learnt from, by spaces."""
 
 THRESHOLD: Final = 0.5
 """From where a champion without a policy is taken to call a loan a default."""
@@ -55,27 +61,30 @@ def compare_champion(
         metrics=reigning,
         auc_gain=measure(candidate, loans.labels, threshold).auc - reigning.auc,
         gain=find_gain(candidate, champion, loans.labels, seed=request.seed),
-        fresh=is_fresh(manifest, request),
+        fresh=is_fresh(manifest, request, map(name_key, hash_loans(loans.features, request.seed))),
     )
 
 
-def is_fresh(champion: Manifest, request: RunRequest) -> bool:
+def is_fresh(champion: Manifest, request: RunRequest, held_out: Iterable[str] = ()) -> bool:
     """Tell whether the champion cannot have been fitted on this run's held-out loans.
 
     The split is drawn from each loan's features and the seed, and a larger share holds out what a smaller one does: so
-    it takes the same seed, at least as large a share, and features that read the same.
+    it takes the same seed, at least as large a share, and features that read the same. Large groups of equal loans are
+    never held out; one that was large then must not be among the keys of the loans that are `held_out` now.
     """
     facts = champion.training
     try:
         as_much = float(facts.get("held_out", "0")) >= request.held_out
     except ValueError:
         as_much = False
+    learnt_from = set(facts.get(SET_ASIDE, "").split())
     return (
         facts.get("split") == SPLIT
         and facts.get("seed") == str(request.seed)
         and as_much
         and [_meaning(column) for column in champion.contract.features]
         == [_meaning(column) for column in request.contract.features]
+        and learnt_from.isdisjoint(held_out)
     )
 
 

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from training.judging.auc_error import find_auc_error
 from training.judging.metrics import measure
 from training.learning.calibration import Calibration, choose_calibration, choose_threshold
 from training.loans.labelled_loans import LabelledLoans
+from training.loans.loan_hash import hash_loans
 from training.records.findings import FoldFit, ParameterSet, Validation
 from training.records.fold_predictions import read_predictions
 from training.records.outcome import read_details
@@ -75,5 +77,6 @@ def choose(
         calibration=calibration.kind,
         tried=tried,
         chosen=chosen,
+        auc_error=find_auc_error(default, loans.labels, hash_loans(loans.features, 0)),
     )
     return Choice(calibration, validation)

@@ -10,7 +10,7 @@ from scoring.errors import ModelError, ProofError
 from scoring.registry import GOLDEN, MODEL, Pin, list_versions, now, publish_version, read_manifest
 from training.card.facts import CardFacts, DataFacts, RunFacts
 from training.card.model_card import make_card
-from training.judging.champion import SPLIT
+from training.judging.champion import SET_ASIDE, SPLIT
 from training.judging.choose import Decision, Verdict
 from training.judging.gathered import Gathered
 from training.judging.policy_settings import make_policy
@@ -140,4 +140,6 @@ def _describe_training(request: RunRequest, gathered: Gathered, best: Evaluation
         "largest_difference": f"{largest:.3g}",
         "decision": decision.why,
     }
+    if gathered.split.set_aside:
+        facts[SET_ASIDE] = " ".join(group.key for group in gathered.split.set_aside)
     return {name: str(value) for name, value in facts.items()}

@@ -21,6 +21,7 @@ from training.features.ratios import compute_ratios, convert_ratios
 from training.features.search import cross_fit_codes, fill_empty, search_features
 from training.features.target_codes import draw_folds, smooth_shares
 from training.learning.trees import convert_trees, read_trees
+from training.loans.loan_hash import hash_loans
 
 Matrix = NDArray[np.float32]
 
@@ -68,11 +69,13 @@ class CodedTrees(ABC, ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             smooth_shares(group, labels, grouping.size, self.smoothing)
             for group, grouping in zip(groups, self.groupings_, strict=True)
         ]
+        hashes = hash_loans(features, 0)
         plain = np.column_stack([features, compute_ratios(self.ratios_, features)])
         grown = []
         for member in range(self.members):
             seed = self.seed * self.members + member
-            codes = self._cross_fit(index, labels, seed)
+            drawn = draw_folds(hashes, labels, self.folds, seed)
+            codes = cross_fit_codes(self.groupings_, index, labels, drawn, self.smoothing)
             grown.append(self._grow(fill_empty(np.column_stack([plain, codes])), labels, seed))
         self.model_ = self._merge(grown)
         return self
@@ -105,9 +108,6 @@ class CodedTrees(ABC, ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             total = graph.add("Mul", total, graph.constant(np.array([self._scale()], np.float32)), version=14)
         ends = (0, 1) if self.PROBABILITY == "Clip" else ()
         return graph.add(self.PROBABILITY, total, *(graph.constant(np.float32(end)) for end in ends), version=13)
-
-    def _cross_fit(self, index: NDArray[np.intp], labels: NDArray[np.uint8], seed: int) -> Matrix:
-        return cross_fit_codes(self.groupings_, index, labels, draw_folds(labels, self.folds, seed), self.smoothing)
 
     @abstractmethod
     def _grow(self, matrix: Matrix, labels: NDArray[np.uint8], seed: int) -> Any:

@@ -28,6 +28,12 @@ def hash_loans(features: NDArray[np.float32], seed: int) -> NDArray[np.uint64]:
     return state
 
 
+def rehash(hashes: NDArray[np.uint64], seed: int) -> NDArray[np.uint64]:
+    """Return other hashes of the same loans, (loans,), under a further seed: equal ones stay equal, no others meet."""
+    start = np.array([seed & 0xFFFFFFFFFFFFFFFF], np.uint64)
+    return _mix(hashes ^ _mix(start + _GOLDEN))
+
+
 def _mix(number: NDArray[np.uint64]) -> NDArray[np.uint64]:
     number = (number ^ (number >> np.uint64(30))) * _FIRST
     number = (number ^ (number >> np.uint64(27))) * _SECOND

@@ -27,6 +27,17 @@ class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Hash of its arrays."""
 
 
+class EqualGroup(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Loans of the train side with equal features."""
+
+    key: str
+    """Hash of their features under the run's seed (hexadecimal)."""
+    rows: int
+    """Loans."""
+    defaults: int
+    """Loans that defaulted."""
+
+
 class SplitFigures(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How the history was divided."""
 
@@ -34,6 +45,8 @@ class SplitFigures(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Fitted on."""
     test: Part
     """Held out."""
+    set_aside: tuple[EqualGroup, ...] = ()
+    """Large groups of equal loans on the train side, largest first: learnt from by every fit, in no figure."""
 
 
 class FoldFit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -97,6 +110,8 @@ class Validation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Every parameter set, in the order of the grid."""
     chosen: int
     """Position of the chosen one in `tried`."""
+    auc_error: float | None = None
+    """Standard error of `auc` when loans with equal features are drawn together; None: not measured."""
 
 
 class Fitted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -124,6 +139,8 @@ class Fitted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the choice of parameters, calibration and threshold rests on."""
     members: dict[str, float] = {}
     """For a blend: its candidates and their weights."""
+    set_aside_pd: dict[str, float] = {}
+    """By key, the probability of default that it gives each group of equal loans that was set aside."""
 
 
 class Proof(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -261,6 +278,8 @@ class Evaluation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Calibration error that chance makes on these loans: if every probability were right, 39 in 40 draws show less."""
     refused: str = ""
     """Why it must not be published, in words: it cannot be exported, or its graph differs from scikit-learn."""
+    auc_error: float | None = None
+    """Standard error of the AUC when loans with equal features are drawn together; None: not measured."""
 
 
 class Comparison(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -13,7 +13,7 @@ from scoring.errors import StorageError
 from scoring.policy import Band
 from training.records.run_folder import RunFolder
 
-FORMAT = 2
+FORMAT = 3
 
 BANDS: Final = (Band("A", 620), Band("B", 580), Band("C", 540), Band("D", 500), Band("E", 300))
 """With the default points: A up to a probability of default of 1 %, B 3.8 %, C 13.8 %, D 39 %."""
@@ -162,5 +162,8 @@ def read_request(path: Path) -> RunRequest:
     except msgspec.DecodeError as error:
         raise StorageError(f"The run's request {path} does not read: {error}.") from error
     if request.format != FORMAT:
-        raise StorageError(f"The run's request {path} is of format {request.format}, this version reads {FORMAT}.")
+        raise StorageError(
+            f"The run's request {path} is of format {request.format}, this version reads {FORMAT}.",
+            "Another version of this product began the run and deals folds differently: start a new training run.",
+        )
     return request

@@ -12,6 +12,7 @@ from pathlib import Path
 from dag_specs.errors import DagSpecError
 from dag_specs.jobs import JobId, Scheduler
 from scoring.errors import LoansError
+from training.records.auc_gap import CODE, AucGap, describe_gaps, find_gap
 from training.records.findings import Comparison, Conclusion, Evaluation, Fitted, Metrics, SplitFigures, Validation
 from training.records.outcome import read_details
 from training.records.request import RunRequest
@@ -58,6 +59,20 @@ class CandidateResult:
     """What it showed on the held-out loans."""
     rows_per_second: float
     """CSV to CSV on one core (rows a second)."""
+    gap: AucGap | None
+    """How far its AUC out of fold and on the held-out loans are apart; None in a run that an older version began."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Warned:
+    """Something that a person should look at before relying on the version."""
+
+    code: str
+    """Names the kind of warning for programs."""
+    candidates: tuple[str, ...]
+    """The candidates that it concerns."""
+    message: str
+    """What was found, and what it may mean."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +116,12 @@ class RetrainResult:
     def metrics(self) -> Mapping[str, Metrics]:
         """Figures of each candidate on the held-out loans, in the order asked for."""
         return {name: candidate.metrics for name, candidate in self.candidates.items()}
+
+    @property
+    def warnings(self) -> tuple[Warned, ...]:
+        """What a person should look at before relying on the version."""
+        gaps = {name: one.gap for name, one in self.candidates.items() if one.gap and one.gap.is_significant}
+        return (Warned(code=CODE, candidates=tuple(gaps), message=describe_gaps(gaps)),) if gaps else ()
 
     @property
     def overhead_seconds(self) -> float:
@@ -237,4 +258,5 @@ def _candidate(request: RunRequest, name: str) -> CandidateResult:
         validation=fitted.validation,
         metrics=evaluation.metrics,
         rows_per_second=evaluation.rows_per_second,
+        gap=find_gap(fitted.validation, evaluation),
     )

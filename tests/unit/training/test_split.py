@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from scoring.contract import Contract
 from scoring.errors import LoansError
+from tests.unit.training.equal_loans import draw_banded_loans
 from training.loans.labelled_loans import LabelledLoans, join_loans, load_loans
 from training.loans.shards import plan_shards
 from training.preprocess import read_shard
@@ -97,6 +98,30 @@ def test_a_side_without_an_outcome_is_refused() -> None:
     with pytest.raises(LoansError, match="30 loans that defaulted, the draw puts all on one side") as caught:
         split_positions(features, labels, 0.2, 0)
     assert "seed" in caught.value.way_out
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_equal_loans_lie_on_one_side(seed: int) -> None:
+    """Whatever their outcomes, loans with equal features lie on one side; a large group is never held out."""
+    features, labels = draw_banded_loans(3_000, 5)
+    features[: 3_000 // 10] = 9
+    _, test = split_positions(features, labels, 0.2, seed)
+    held_out = np.isin(np.arange(3_000), test)
+    _, group = np.unique(features, axis=0, return_inverse=True)
+    shares = np.bincount(group, held_out) / np.bincount(group)
+    assert set(shares.tolist()) == {0.0, 1.0}
+    assert not held_out[features[:, 0] == 9].any()
+
+
+def test_a_group_that_becomes_large_is_learnt_from() -> None:
+    """As the history grows, loans change their side in one case only: when their group becomes large."""
+    features, labels = draw_banded_loans(3_000, 5)
+    _, test = split_positions(features, labels, 0.2, 1)
+    twin = features[test[0]]
+    more = np.concatenate([features, np.repeat(twin[None], 400, axis=0)])
+    _, later = split_positions(more, np.concatenate([labels, labels[:400]]), 0.2, 1)
+    assert set(test) - set(later) == set(np.flatnonzero((features == twin).all(axis=1)))
+    assert set(later) <= set(test)
 
 
 def test_arrays_survive_the_disk(loans: LabelledLoans, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from training.card.findings import find_findings, find_limits, is_adverse, misse
 from training.card.model_card import CARD_JSON, CARD_PAGE, CardFacts, make_card
 from training.card.page import POLICY
 from training.card.words import METRICS, count, figure, percent, signed
-from training.records.findings import Curves, Interval, Metrics, Part, Segment, SplitFigures
+from training.records.findings import Curves, EqualGroup, Interval, Metrics, Part, Segment, SplitFigures
 
 VOID = {"meta", "link", "img", "br", "hr", "input", "base", "area", "col", "embed", "source", "track", "wbr"}
 
@@ -353,3 +353,48 @@ def test_limits_are_honest(facts: CardFacts) -> None:
 def test_numbers_are_written_for_people(written: str, expected: str) -> None:
     """Numbers are rounded, never to a certainty that is none, and nothing is minus nought."""
     assert written == expected
+
+
+def with_errors(facts: CardFacts, out_of_fold: float) -> CardFacts:
+    """Give every candidate standard errors of 0.003, and the winner this AUC out of fold."""
+    validation = msgspec.structs.replace(facts.learnt.validation, auc=out_of_fold)
+    fitted = [
+        msgspec.structs.replace(
+            one,
+            validation=msgspec.structs.replace(validation if one is facts.learnt else one.validation, auc_error=0.003),
+        )
+        for one in facts.fitted
+    ]
+    evaluations = [msgspec.structs.replace(one, auc_error=0.003) for one in facts.evaluations]
+    return msgspec.structs.replace(facts, fitted=tuple(fitted), evaluations=tuple(evaluations))
+
+
+@pytest.mark.parametrize(("difference", "warned"), [(0.0, False), (0.0105, False), (0.0115, True), (-0.0115, True)])
+def test_a_card_warns_where_out_of_fold_and_held_out_differ(
+    facts: CardFacts, difference: float, *, warned: bool
+) -> None:
+    """With errors of 0.003 on both sides, a difference of 0.0109 between the AUCs is where chance ends."""
+    held_out = facts.winner.metrics.auc
+    findings = find_findings(with_errors(facts, held_out - difference))
+    told = [finding for finding in findings if f"boosting {held_out - difference:.4f} out of fold" in finding]
+    assert len(told) == warned
+    assert all(f"{held_out:.4f} held out" in finding and "99 % interval" in finding for finding in told)
+
+
+def test_a_card_names_loans_that_no_figure_covers(facts: CardFacts) -> None:
+    """Large groups of equal loans are a limit, with their rates; one whose probability is off is a finding."""
+    groups = (EqualGroup("a", 1_300, 650), EqualGroup("b", 1_200, 120))
+    split = msgspec.structs.replace(facts.data.split, set_aside=groups)
+    learnt = msgspec.structs.replace(facts.learnt, set_aside_pd={"a": 0.503, "b": 0.25})
+    changed = msgspec.structs.replace(
+        facts,
+        data=msgspec.structs.replace(facts.data, split=split),
+        fitted=tuple(learnt if one is facts.learnt else one for one in facts.fitted),
+    )
+    (limit,) = [one for one in find_limits(changed) if "2,500 of the 37,533 loans" in one]
+    for figures in (percent(650 / 1_300), percent(0.503), percent(0.1), percent(0.25)):
+        assert figures in limit
+    off = set(find_findings(changed)) - set(find_findings(facts))
+    assert len(off) == 1
+    assert "1,200 loans" in off.pop()
+    assert not any("no figure on this card covers" in one for one in find_limits(facts))

@@ -15,7 +15,7 @@ def test_what_adds_is_chosen_and_noise_is_not() -> None:
     chances = np.array([0.05, 0.1, 0.2, 0.4])
     labels = (stream.random(COUNT) < (chances[news] + chances[known_before]) / 2).astype(np.uint8)
     known = (chances.mean() + chances[known_before]) / 2
-    folds = draw_folds(labels, 5, 0)
+    folds = draw_folds(np.arange(COUNT, dtype=np.uint64), labels, 5, 0)
     groupings = {"news": news, "known": known_before, "noise": noise}
     gains = rank((name, measure_gain(groups, 4, labels, known, folds)) for name, groups in groupings.items())
     assert choose(gains, 3) == ["news"]

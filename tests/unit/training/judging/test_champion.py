@@ -13,8 +13,9 @@ from scoring.golden import seal_golden
 from scoring.model import Graph
 from scoring.registry import GOLDEN, MANIFEST, MODEL, VERSIONS, Pin, publish_version, read_manifest
 from tests.unit.scoring.linear_model import linear_graph
-from training.judging.champion import SPLIT, compare_champion, is_fresh, remap_features
+from training.judging.champion import SET_ASIDE, SPLIT, compare_champion, is_fresh, remap_features
 from training.loans.labelled_loans import LabelledLoans
+from training.loans.loan_hash import hash_loans
 from training.records.request import FORMAT, RunRequest
 
 INCOME = Column("income", Role.FEATURE, Type.NUMBER)
@@ -163,3 +164,16 @@ def test_only_the_same_draw_is_fresh(tmp_path: Path, facts: dict[str, str], cont
     publish(tmp_path, contract, **facts)
     manifest, _ = read_manifest(tmp_path, "v-champion")
     assert is_fresh(manifest, request_for(held_out=0.2)) is fresh
+
+
+def test_a_large_group_that_the_champion_learnt_from_is_not_fresh(tmp_path: Path) -> None:
+    """A group that was large when the champion was trained, and is held out now, makes the comparison not fresh."""
+    loans = made_loans()
+    keys = [f"{number:016x}" for number in hash_loans(loans.features, 0).tolist()]
+    same_draw = {"split": SPLIT, "seed": "0", "held_out": "0.2"}
+    for learnt_from, fresh in ((f"{'0' * 16} {keys[7]}", False), ("0" * 16, True)):
+        models = tmp_path / learnt_from
+        pin = publish(models, OURS, **same_draw, **{SET_ASIDE: learnt_from})
+        found = compare_champion(models, pin, request_for(), loans, predicted(OURS, loans.features))
+        assert not isinstance(found, str)
+        assert found.fresh is fresh
