@@ -69,7 +69,7 @@ test: judges unit  ## Every test but the slow ones of faults; starts a real HTCo
 
 .PHONY: docs
 docs: setup  ## Write the pages of docs/ that are made from the code's tables
-	$(BIN)/python -m inbox_watcher.documents docs
+	$(BIN)/python -m inbox_watcher.explain.documents docs
 
 .PHONY: test-faults
 test-faults: $(DEV_STAMP)  ## Every test of faults: kills, storage trouble, a pool that breaks, a flood of files (about 15 minutes)
@@ -84,7 +84,7 @@ test-lab: $(DEV_STAMP)  ## Real machines, NFS, systemd and HTCondor: needs the l
 
 .PHONY: demo
 demo: setup  ## From nothing to published predictions on a pool on this machine
-	PYTHONUNBUFFERED=1 $(BIN)/python -m cli.demo
+	PYTHONUNBUFFERED=1 $(BIN)/python -m loans.demo
 
 .PHONY: bench
 bench: $(DEV_STAMP)  ## Measure, and write docs/benchmarks.md (about 10 minutes, 4 GB in BENCH_FOLDER)

@@ -185,7 +185,7 @@ class Bench:
         """Show how quickly a file in the page cache is planned."""
         code = (
             "import sys, time; from pathlib import Path; from scoring.contract import *; "
-            "from scoring.source import open_source; from scoring.chunks import plan_chunks; "
+            "from scoring.csv.source import open_source; from scoring.csv.chunks import plan_chunks; "
             "source = open_source(Path(sys.argv[1]), load_contract(REFERENCE)); Path(sys.argv[1]).read_bytes(); "
             "best = min((lambda t: (plan_chunks(source, 32 << 20), time.perf_counter() - t)[1])(time.perf_counter()) "
             "for _ in range(3)); print(source.bytes / best / 1e9)"

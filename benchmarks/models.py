@@ -13,19 +13,19 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from scoring.chunks import plan_chunks
 from scoring.contract import REFERENCE, Contract, load_contract
-from scoring.golden import seal_golden
-from scoring.model import Graph
-from scoring.policy import Band, Policy
-from scoring.production import promote
-from scoring.reader import read_loans
-from scoring.registry import GOLDEN, MODEL, publish_version
-from scoring.source import open_source
+from scoring.csv.chunks import plan_chunks
+from scoring.csv.reader import read_loans
+from scoring.csv.source import open_source
+from scoring.models.golden import seal_golden
+from scoring.models.model import Graph
+from scoring.models.policy import Band, Policy
+from scoring.models.production import promote
+from scoring.models.registry import GOLDEN, MODEL, publish_version
 from training.graphs.export import export_graph
-from training.learning.candidates import feature_positions
-from training.loans.generate import generate_loans
-from training.records.packages import package_versions
+from training.history.generate import generate_loans
+from training.learners.candidates import feature_positions
+from training.records.environment import package_versions
 
 TRAINING_ROWS = 100_000
 POLICY = Policy(

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dag_specs.errors import DescriptionError
-from dag_specs.job_environment import job_environment
 from dag_specs.job_priority import scoring_priority
 from dag_specs.submit_language import (
     check_host,
     check_identifier,
     check_number,
     check_path,
+    job_environment,
     join_lines,
     quote_arguments,
     quote_environment,
@@ -89,8 +89,8 @@ class ChunkCluster:
 def describe_chunks(cluster: ChunkCluster) -> str:
     """Return the submit description without its queue statement; `queue_items` are what it is queued with.
 
-    The job of chunk N runs `python -I -m scoring.score_chunk --plan PLAN --chunk N`, the job of a group
-    `python -I -m scoring.score_chunk --list LIST`; it prints to N.out and N.err.  A job that ends, with whatever exit
+    The job of chunk N runs `python -I -m scoring.chunk.job --plan PLAN --chunk N`, the job of a group
+    `python -I -m scoring.chunk.job --list LIST`; it prints to N.out and N.err.  A job that ends, with whatever exit
     code, leaves the queue: its part tells whether it is done.
     Raises DescriptionError when a value cannot be told to HTCondor.
     """
@@ -98,7 +98,7 @@ def describe_chunks(cluster: ChunkCluster) -> str:
     plan = check_path(cluster.plan_path, "chunk plan")
     # -I: neither the job's folder nor PYTHON* variables nor the account's own packages have a say.
     what = ["--list", plan] if cluster.listed else ["--plan", plan, "--chunk"]
-    arguments = quote_arguments(["-I", "-m", "scoring.score_chunk", *what])
+    arguments = quote_arguments(["-I", "-m", "scoring.chunk.job", *what])
     pairs: list[tuple[str, str | int]] = [
         ("universe", "vanilla"),
         ("executable", check_path(cluster.python, "Python interpreter")),

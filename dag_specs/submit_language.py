@@ -125,3 +125,12 @@ def quote_string(value: str, what: str) -> str:
 def join_lines(pairs: Iterable[tuple[str, str | int]]) -> str:
     """Return submit commands as text, one `name = value` per line."""
     return "".join(f"{name} = {value}\n" for name, value in pairs)
+
+
+# What makes a thread pool as soon as it is loaded, unless told otherwise; each takes all cores of the machine.
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS")
+
+
+def job_environment(threads: str) -> Mapping[str, str]:
+    """Return the variables of a job that takes a number of threads, or a submit macro's number of them."""
+    return {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"} | dict.fromkeys(_THREADS, threads)

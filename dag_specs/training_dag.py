@@ -13,12 +13,12 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 from dag_specs.errors import DescriptionError
-from dag_specs.job_environment import job_environment
 from dag_specs.job_priority import training_priority
 from dag_specs.submit_language import (
     check_identifier,
     check_number,
     check_path,
+    job_environment,
     join_lines,
     quote_arguments,
     quote_string,

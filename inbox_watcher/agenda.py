@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from inbox_watcher.batch import FINAL, Batch, State
-from inbox_watcher.grouping import LARGEST, Waiting, choose_groups, may_share
+from inbox_watcher.batch.batch import FINAL, Batch, State
+from inbox_watcher.jobs.grouping import LARGEST, Waiting, choose_groups, may_share
 
 _ENDINGS = (State.FAILING, State.MERGING, State.PUBLISHED)
 

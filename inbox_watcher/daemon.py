@@ -9,14 +9,14 @@ from pathlib import Path
 from types import FrameType
 
 from dag_specs.jobs import Scheduler
-from inbox_watcher.config import Site
-from inbox_watcher.hints import NETWORK_FILESYSTEMS, find_filesystem
-from inbox_watcher.journal import Journal
-from inbox_watcher.layout import Layout, StateLayout
-from inbox_watcher.orphans import adopt_orphans
+from inbox_watcher.batch.journal import Journal
+from inbox_watcher.batch.recovery import adopt_orphans
 from inbox_watcher.owner import owned
-from inbox_watcher.patience import wait_for_storage
 from inbox_watcher.service import Watcher
+from inbox_watcher.settings.layout import Layout, StateLayout
+from inbox_watcher.settings.mounts import NETWORK_FILESYSTEMS, find_filesystem
+from inbox_watcher.settings.patience import wait_for_storage
+from inbox_watcher.settings.site_file import Site
 from scoring.errors import LoansError, StorageError
 
 

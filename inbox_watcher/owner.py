@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from inbox_watcher.patience import wait_for_storage
+from inbox_watcher.settings.patience import wait_for_storage
 from scoring.errors import LoansError, StorageError
 
 HEARTBEAT_SECONDS = 10.0

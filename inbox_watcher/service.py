@@ -13,15 +13,15 @@ import msgspec
 
 from dag_specs.errors import DagSpecError
 from dag_specs.jobs import Scheduler
-from inbox_watcher.admission import Admission
 from inbox_watcher.agenda import Agenda, Task, TaskKind
-from inbox_watcher.batch import Batch, State, pause_after
-from inbox_watcher.config import Site
-from inbox_watcher.hints import Hints
-from inbox_watcher.identity import OnItsWayError
-from inbox_watcher.journal import Journal
-from inbox_watcher.layout import Layout, StateLayout
+from inbox_watcher.batch.batch import Batch, State, pause_after
+from inbox_watcher.batch.identity import OnItsWayError
+from inbox_watcher.batch.journal import Journal
+from inbox_watcher.inbox.admission import Admission
+from inbox_watcher.inbox.hints import Hints
 from inbox_watcher.notify import Heartbeat, tell_systemd
+from inbox_watcher.settings.layout import Layout, StateLayout
+from inbox_watcher.settings.site_file import Site
 from inbox_watcher.steps import Steps
 from scoring.atomic import remove_abandoned
 from scoring.errors import LoansError, StorageError, describe_defect

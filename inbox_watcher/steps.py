@@ -5,17 +5,17 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 
 from dag_specs.jobs import Scheduler
-from inbox_watcher.batch import Batch, State
-from inbox_watcher.clusters import Clusters
-from inbox_watcher.config import Site
-from inbox_watcher.grouping import fits_queue, may_share
-from inbox_watcher.groups import Groups
-from inbox_watcher.identity import Digests
-from inbox_watcher.intake import Intake
-from inbox_watcher.journal import Journal
-from inbox_watcher.publishing import Publishing
-from inbox_watcher.running import Running
-from inbox_watcher.workplace import Workplace, describe_refusal, fail
+from inbox_watcher.batch.batch import Batch, State
+from inbox_watcher.batch.identity import Digests
+from inbox_watcher.batch.journal import Journal
+from inbox_watcher.batch.planning import Intake
+from inbox_watcher.batch.publishing import Publishing
+from inbox_watcher.batch.workplace import Workplace, describe_refusal, fail
+from inbox_watcher.jobs.clusters import Clusters
+from inbox_watcher.jobs.grouping import fits_queue, may_share
+from inbox_watcher.jobs.groups import Groups
+from inbox_watcher.jobs.running import Running
+from inbox_watcher.settings.site_file import Site
 from scoring.errors import FileRefusedError, ModelError, ProofError
 
 
@@ -33,7 +33,7 @@ class Steps:
         self._place = Workplace(site, journal, scheduler, clock)
         digests = Digests()
         clusters = Clusters(self._place)
-        intake, publishing = Intake(self._place, digests, clusters), Publishing(self._place, digests)
+        intake, publishing = Intake(self._place, digests, clusters.count_places), Publishing(self._place, digests)
         self._clusters = clusters
         self._running = Running(self._place, clusters)
         self._groups = Groups(self._place, clusters)

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from local_pool import commands
+from local_pool import machine as commands
 from local_pool.configuration import MARKER, PoolSettings, marker_of, render
 from local_pool.distribution import Distribution, find_or_unpack
 from local_pool.errors import PoolError, PortTakenError, home_unusable
@@ -28,8 +28,7 @@ from local_pool.machine import (
 )
 from local_pool.pool_paths import PoolPaths
 from local_pool.processes import ProcessId, kill_marked, wait_until
-from local_pool.readiness import log_sizes, wait_until_ready
-from local_pool.status import PoolRecord, PoolStatus, find_processes, look, read_record
+from local_pool.status import PoolRecord, PoolStatus, find_processes, log_sizes, look, read_record, wait_until_ready
 
 # A master starts a daemon that died again within these seconds; only then is a pool given up.
 _SELF_REPAIR_SECONDS = 15.0

@@ -4,9 +4,11 @@ import errno
 import os
 import stat
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol, TypeVar
 
-from scoring.errors import FileRefusedError
+import msgspec
+
+from scoring.errors import FileRefusedError, ProofError
 
 _NOT_PLAIN = (errno.ELOOP, errno.ENXIO, errno.ENODEV, errno.EISDIR)
 """What open(2) says of symbolic links, sockets, devices and folders."""
@@ -77,3 +79,28 @@ def _refuse_odd_name(path: Path) -> None:
         raise FileRefusedError(
             "name_not_utf8", "The name of the file, or of a folder that it is in, is not UTF-8.", "Rename it."
         ) from error
+
+
+class Formatted(Protocol):
+    """A document that tells the version of its own format."""
+
+    @property
+    def format(self) -> int:
+        """Version of the format."""
+
+
+_Document = TypeVar("_Document", bound=Formatted)
+
+
+def read_document(path: Path, kind: type[_Document], what: str, wanted: int) -> _Document:
+    """Read a document that has to be of the `wanted` format; `what` names it in the error.
+
+    Raises ProofError when it does not read, OSError as the storage does.
+    """
+    try:
+        document = msgspec.json.decode(path.read_bytes(), type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ProofError(f"The {what} {path} does not read: {error}.") from error
+    if document.format != wanted:
+        raise ProofError(f"The {what} {path} has format {document.format}; this version reads {wanted}.")
+    return document

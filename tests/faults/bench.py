@@ -17,14 +17,14 @@ from pathlib import Path
 
 import msgspec
 
-from inbox_watcher.audit import find_finished, planned_content
-from inbox_watcher.batch import FINAL, Batch
-from inbox_watcher.config import Inbox, Scoring, Site
-from inbox_watcher.journal import Journal
-from inbox_watcher.layout import Layout, StateLayout
+from inbox_watcher.batch.batch import FINAL, Batch
+from inbox_watcher.batch.journal import Journal
+from inbox_watcher.explain.audit import find_finished, planned_content
+from inbox_watcher.settings.layout import Layout, StateLayout
+from inbox_watcher.settings.site_file import Inbox, Scoring, Site
+from scoring.csv.rejects import COLUMNS
 from scoring.failpoints import VARIABLE
-from scoring.rejects import COLUMNS
-from scoring.verify import verify_result
+from scoring.results.verify import verify_result
 from tests.faults.queue_on_disk import armed_file, bury
 from tests.unit.inbox_watcher.conftest import loans
 from tests.unit.scoring.linear_model import publish_linear

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import msgspec
 
-from inbox_watcher.config import Site
 from inbox_watcher.daemon import serve
+from inbox_watcher.settings.site_file import Site
 from tests.faults.queue_on_disk import QueueOnDisk
 
 

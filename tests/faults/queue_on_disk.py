@@ -75,7 +75,7 @@ class QueueOnDisk:
                 words = split_words(said["arguments"])
                 row = (
                     *(number, proc, said["my.loansbatch"].strip('"'), int(said["my.loanschunk"]), JobState.IDLE),
-                    json.dumps(words[words.index("scoring.score_chunk") + 1 :]),
+                    json.dumps(words[words.index("scoring.chunk.job") + 1 :]),
                     *(str(Path(said["initialdir"]) / said["error"]), said["log"]),
                 )
                 query = "INSERT INTO jobs (cluster, proc, batch, chunk, state, words, error, log)"
@@ -183,7 +183,8 @@ def _end(database: sqlite3.Connection, row: sqlite3.Row, code: int | None, numbe
 
 def run_jobs(queue: Path, *options: str) -> None:
     """Run idle jobs, oldest first, each with the program's `options`, while the process that started this one lives."""
-    from scoring import failpoints, score_chunk
+    from scoring import failpoints
+    from scoring.chunk import job as score_chunk
 
     home = os.getppid()
     orders = ""

@@ -6,7 +6,7 @@ import zlib
 
 import pytest
 
-from inbox_watcher.batch import State
+from inbox_watcher.batch.batch import State
 from scoring.failpoints import POINTS
 from tests.faults.bench import Bench, deliveries
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from inbox_watcher.batch import State
+from inbox_watcher.batch.batch import State
 from scoring.failpoints import WITHDRAWAL_POINTS
 from tests.faults.bench import Bench
 from tests.unit.inbox_watcher.conftest import loans

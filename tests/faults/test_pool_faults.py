@@ -16,13 +16,13 @@ import pytest
 
 from dag_specs.jobs import JobId
 from dag_specs.scheduler import connect
-from inbox_watcher.audit import find_finished, planned_content
-from inbox_watcher.batch import Batch, State
-from inbox_watcher.layout import StateLayout
+from inbox_watcher.batch.batch import Batch, State
+from inbox_watcher.explain.audit import find_finished, planned_content
+from inbox_watcher.settings.layout import StateLayout
 from local_pool.machine import as_ordinary_user
 from local_pool.pool_paths import PoolPaths
 from local_pool.status import PoolStatus, find_processes
-from scoring.verify import verify_result
+from scoring.results.verify import verify_result
 from tests.faults.storage import Storage, build_shim
 from tests.integration.site_fixtures import Daemon, LiveSite, made_site, running
 from tests.unit.inbox_watcher.conftest import loans

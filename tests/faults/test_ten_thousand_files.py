@@ -2,7 +2,7 @@
 
 import pytest
 
-from inbox_watcher.batch import State
+from inbox_watcher.batch.batch import State
 from local_pool.status import PoolStatus
 from tests.integration.conftest import pool as pool  # noqa: PLC0414 - a fixture is found by its name here
 from tests.integration.many_files import check_published_once, score_many

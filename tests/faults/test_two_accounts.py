@@ -18,8 +18,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from inbox_watcher.layout import Layout
-from scoring.receipt import read_receipt
+from inbox_watcher.settings.layout import Layout
+from scoring.results.receipt import read_receipt
 from tests.unit.inbox_watcher.conftest import loans
 from tests.unit.scoring.linear_model import publish_linear
 
@@ -104,7 +104,7 @@ class Place:
     def loans(self, *words: object) -> list[object]:
         """Give the command line of the product."""
         site = [] if words[0] == "init" else ["--site", self.home(SERVICE) / "loans.toml"]
-        return [self.python, "-c", "from cli.app import run; run()", *words, *site]
+        return [self.python, "-c", "from loans.app import run; run()", *words, *site]
 
     def attempt(self, uid: int, *files: str) -> set[str]:
         """Try everything as one of the accounts; give what succeeded."""
@@ -115,7 +115,7 @@ class Place:
 
 def reachable_python(folder: Path) -> str:
     """Give an interpreter with the product that every account can run: this one, or a copy of its packages."""
-    command = [sys.executable, "-I", "-c", "import cli.app, onnxruntime"]
+    command = [sys.executable, "-I", "-c", "import loans.app, onnxruntime"]
     try:
         done = subprocess.run(command, user=STRANGER, group=STRANGER, extra_groups=[], cwd="/", check=False)
     except PermissionError:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from inbox_watcher.config import load_site
+from inbox_watcher.settings.site_file import load_site
 from local_pool.status import PoolStatus
 from tests.integration.site_fixtures import LOANS, PATIENCE, LiveSite, made_site
 from tests.unit.scoring.linear_model import publish_linear

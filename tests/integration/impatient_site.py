@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from inbox_watcher.config import load_site
+from inbox_watcher.settings.site_file import load_site
 from local_pool.status import PoolStatus
 from tests.integration.site_fixtures import Daemon, LiveSite, made_site, running, without_label
 from tests.integration.trained import TrainedSite

@@ -9,12 +9,12 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from inbox_watcher.batch import Batch, State
-from inbox_watcher.journal import Journal
-from inbox_watcher.layout import StateLayout
-from scoring.receipt import read_receipt
+from inbox_watcher.batch.batch import Batch, State
+from inbox_watcher.batch.journal import Journal
+from inbox_watcher.settings.layout import StateLayout
+from scoring.results.receipt import read_receipt
 from tests.integration.site_fixtures import Daemon, LiveSite
-from training.loans.generate import generate_loans
+from training.history.generate import generate_loans
 
 ROWS = 20
 _DIFFERENT = 200

@@ -16,10 +16,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from inbox_watcher.batch import FINAL, Batch
-from inbox_watcher.config import Site, load_site
-from inbox_watcher.layout import Layout
-from inbox_watcher.status import read_batches
+from inbox_watcher.batch.batch import FINAL, Batch
+from inbox_watcher.explain.status import read_batches
+from inbox_watcher.settings.layout import Layout
+from inbox_watcher.settings.site_file import Site, load_site
 from local_pool.status import PoolStatus
 from tests.integration.trained import TrainedSite
 

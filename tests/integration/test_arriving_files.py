@@ -5,7 +5,7 @@ import hashlib
 import os
 import time
 
-from inbox_watcher.batch import FINAL, Batch, State
+from inbox_watcher.batch.batch import FINAL, Batch, State
 from tests.integration.impatient_site import TRUNCATED_SECONDS
 from tests.integration.impatient_site import daemon as daemon  # noqa: PLC0414 - a fixture is found by its name here
 from tests.integration.impatient_site import live as live  # noqa: PLC0414

@@ -9,13 +9,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from inbox_watcher.batch import State
+from inbox_watcher.batch.batch import State
 from local_pool.status import PoolStatus
-from scoring.receipt import Receipt, read_receipt
-from scoring.registry import MODEL, VERSIONS
+from scoring.models.registry import MODEL, VERSIONS
+from scoring.results.receipt import Receipt, read_receipt
 from tests.integration.site_fixtures import LOANS, Daemon, LiveSite, made_site, running
 from tests.unit.scoring.linear_model import POLICY, publish_linear
-from training.loans.generate import generate_loans
+from training.history.generate import generate_loans
 
 RIVAL = "rival"
 ROWS = 3_000

@@ -11,11 +11,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from cli.demo import DROPPED_ROWS
-from inbox_watcher.config import load_site
-from inbox_watcher.layout import Layout
+from inbox_watcher.settings.layout import Layout
+from inbox_watcher.settings.site_file import load_site
+from loans.demo import DROPPED_ROWS
 from local_pool.distribution import cache_folder
-from scoring.receipt import read_receipt
+from scoring.results.receipt import read_receipt
 from tests.integration.site_fixtures import LOANS
 
 HISTORY_ROWS = 3_000
@@ -60,7 +60,7 @@ def test_no_process_of_the_demo_collects_usage_data(folder: Path) -> None:
     site.write_text(text)
     layout = Layout(Path(load_site(site).root))
     run(LOANS, "generate", HISTORY_ROWS, "--labelled", "-o", layout.history / "generated.csv")
-    run(sys.executable, "-m", "cli.demo", demo)
+    run(sys.executable, "-m", "loans.demo", demo)
     (receipt,) = layout.outbox.glob("*.receipt.json")
     assert read_receipt(receipt).rows_in == DROPPED_ROWS
     assert {path.relative_to(home).as_posix() for path in home.rglob("*")} == {".cache", f".cache/{known.name}"}

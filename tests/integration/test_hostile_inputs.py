@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from dag_specs.scheduler import HtcondorScheduler, connect
-from inbox_watcher.batch import FINAL, Batch, State
-from inbox_watcher.layout import StateLayout
+from inbox_watcher.batch.batch import FINAL, Batch, State
+from inbox_watcher.settings.layout import StateLayout
 from local_pool.status import PoolStatus
-from scoring.receipt import read_receipt
+from scoring.results.receipt import read_receipt
 from tests.integration.impatient_site import daemon as daemon  # noqa: PLC0414 - a fixture is found by its name here
 from tests.integration.impatient_site import live as live  # noqa: PLC0414
 from tests.integration.impatient_site import loans as loans  # noqa: PLC0414
@@ -82,7 +82,7 @@ def test_a_name_is_only_data(live: LiveSite, daemon: Daemon, pool: PoolStatus, l
             folder = live.layout.batch(batch.id)
             assert (ad["LoansBatch"], ad["Cmd"], ad["Iwd"]) == (batch.id, live.site.python, str(folder.logs))
             told = str(ad.get("Arguments") or ad.get("Args"))
-            assert re.fullmatch(r"-I -m scoring.score_chunk --plan \S.* --chunk 0", told), told
+            assert re.fullmatch(r"-I -m scoring.chunk.job --plan \S.* --chunk 0", told), told
             text = str(ad)
             for word in ("evil", "quoted", "Process", "ENV(", "rm -rf", "-rf", "%2f", "xxxx", "éé", "dit"):
                 assert word not in text.replace(live.site.root, "").replace("dition", ""), word

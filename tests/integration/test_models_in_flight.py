@@ -5,11 +5,11 @@ import json
 import subprocess
 from pathlib import Path
 
-from inbox_watcher.batch import State
+from inbox_watcher.batch.batch import State
 from local_pool.status import PoolStatus
-from scoring.production import promote, read_log, read_promotion
-from scoring.receipt import read_receipt
-from scoring.registry import VERSIONS, Pin, publish_version, read_manifest
+from scoring.models.production import promote, read_log, read_promotion
+from scoring.models.registry import VERSIONS, Pin, publish_version, read_manifest
+from scoring.results.receipt import read_receipt
 from tests.integration.site_fixtures import LOANS, LiveSite, made_site, running, without_label
 from tests.integration.trained import TrainedSite
 from tests.integration.trained import trained as trained  # noqa: PLC0414 - a fixture is found by its name here

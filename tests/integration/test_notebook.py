@@ -15,12 +15,12 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from inbox_watcher.config import load_site
-from inbox_watcher.layout import Layout
+from inbox_watcher.settings.layout import Layout
+from inbox_watcher.settings.site_file import load_site
 from local_pool.status import PoolStatus
-from scoring.registry import list_versions
+from scoring.models.registry import list_versions
 from tests.integration.site_fixtures import LOANS
-from training.loans.generate import generate_loans
+from training.history.generate import generate_loans
 
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "retrain_and_score.ipynb"
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from inbox_watcher.batch import State
-from inbox_watcher.config import load_site
+from inbox_watcher.batch.batch import State
+from inbox_watcher.settings.site_file import load_site
 from local_pool.status import PoolStatus
 from scoring.contract import load_contract
 from tests.integration.site_fixtures import LOANS, LiveSite, running

@@ -12,12 +12,12 @@ from dag_specs.jobs import JobState, Slot
 from dag_specs.scheduler import connect
 from local_pool.status import PoolStatus
 from scoring.errors import LoansError
-from scoring.model import open_model
-from scoring.production import read_promotion
+from scoring.models.model import open_model
+from scoring.models.production import read_promotion
 from tests.integration.trained import TrainedSite, order_retrain
 from tests.integration.trained import trained as trained  # noqa: PLC0414 - a fixture is found by its name here
 from tests.unit.dag_specs.in_memory_scheduler import Command, InMemoryScheduler, run_for_real
-from training.loans.generate import generate_loans
+from training.history.generate import generate_loans
 from training.run.progress import NodeProgress, NodeState
 from training.run.retrain import RetrainResult, finish, resume, retrain, start, stop
 
@@ -102,7 +102,7 @@ def broken_python(tmp_path: Path) -> Path:
     path = tmp_path / "python"
     path.write_text(
         "#!/bin/sh\n"
-        'case "$3" in training.split) echo "first word" >&2; echo "the disk is upside down" >&2; exit 7;; esac\n'
+        'case "$3" in training.nodes.split) echo "first word" >&2; echo "the disk is upside down" >&2; exit 7;; esac\n'
         f'exec "{sys.executable}" "$@"\n'
     )
     path.chmod(0o755)
@@ -216,7 +216,7 @@ def test_held_node_ends_the_run(tmp_path: Path, history: Path) -> None:
     scheduler = InMemoryScheduler()
 
     def hold(command: Command) -> int:
-        if "training.split" in command.words:
+        if "training.nodes.split" in command.words:
             running = next(job.id for job in scheduler.all_jobs() if job.state is JobState.RUNNING)
             scheduler.hold_by_system(running, 34, 0, "Error from slot1: memory usage exceeded request_memory")
         return run_for_real(command)
@@ -249,7 +249,7 @@ def test_dag_that_vanishes_is_explained(tmp_path: Path, history: Path) -> None:
     scheduler = InMemoryScheduler()
 
     def remove(command: Command) -> int:
-        if "training.split" in command.words:
+        if "training.nodes.split" in command.words:
             scheduler.remove([job.id for job in scheduler.all_jobs()], "an operator's wish")
         return run_for_real(command)
 

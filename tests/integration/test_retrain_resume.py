@@ -17,14 +17,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from dag_specs.event_log import EventLog
-from dag_specs.events import EventKind
+from dag_specs.events import EventKind, EventLog
 from dag_specs.scheduler import connect
 from local_pool.pool_paths import PoolPaths
 from local_pool.status import PoolStatus, find_processes
-from scoring.registry import MODEL, read_manifest
+from scoring.models.registry import MODEL, read_manifest
 from tests.integration.site_fixtures import LOANS, PATIENCE
-from training.loans.generate import generate_loans
+from training.history.generate import generate_loans
 from training.records.outcome import DONE, Outcome, read_outcome
 from training.records.run_folder import RunFolder
 

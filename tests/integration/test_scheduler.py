@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dag_specs.errors import DescriptionError, SchedulerError
-from dag_specs.event_log import EventLog, create_log
-from dag_specs.events import EventKind, JobEvent
+from dag_specs.events import EventKind, EventLog, JobEvent, create_log
 from dag_specs.jobs import JobId, JobState, Scheduler, count_places
 from dag_specs.scheduler import HtcondorScheduler, connect
 from dag_specs.scoring_cluster import ChunkCluster, describe_chunks, queue_items
@@ -133,7 +132,7 @@ def test_job_gets_its_words_and_nothing_else(site: Site, monkeypatch: pytest.Mon
     monkeypatch.setenv("PYTHONPATH", "/of/the/submitter")
     site.run(site.cluster("batch-2", (12,)))
     words, *variables = (site.folder / "12.out").read_text().splitlines()
-    expected = ["-I", "-m", "scoring.score_chunk", "--plan", str(site.folder / "plan 1.json"), "--chunk", "12"]
+    expected = ["-I", "-m", "scoring.chunk.job", "--plan", str(site.folder / "plan 1.json"), "--chunk", "12"]
     assert words == "".join(f"[{word}]" for word in expected)
     assert {"LANG=C.UTF-8", "OMP_NUM_THREADS=1", "POLARS_MAX_THREADS=1"} <= set(variables)
     assert not [line for line in variables if line.startswith(("LOANS_TEST_SECRET", "PYTHONPATH"))]

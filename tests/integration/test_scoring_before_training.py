@@ -7,16 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from dag_specs.event_log import EventLog
-from dag_specs.events import EventKind
+from dag_specs.events import EventKind, EventLog
 from dag_specs.jobs import JobState
 from dag_specs.scheduler import connect
-from inbox_watcher.batch import State
-from inbox_watcher.layout import StateLayout
+from inbox_watcher.batch.batch import State
+from inbox_watcher.settings.layout import StateLayout
 from local_pool.status import PoolStatus
 from tests.integration.gated_jobs import GatedSite, gated_site
 from tests.integration.site_fixtures import running
-from training.loans.generate import generate_loans
+from training.history.generate import generate_loans
 
 ROWS = 1_000
 SEARCH = """\

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from dag_specs.jobs import JobState
 from dag_specs.scheduler import connect
-from inbox_watcher.batch import State
-from inbox_watcher.layout import StateLayout
+from inbox_watcher.batch.batch import State
+from inbox_watcher.settings.layout import StateLayout
 from local_pool.status import PoolStatus
 from scoring.contract import REFERENCE, Type, load_contract
-from scoring.receipt import read_receipt
+from scoring.results.receipt import read_receipt
 from tests.integration.site_fixtures import (
     LOANS,
     Daemon,
@@ -36,7 +36,7 @@ from tests.integration.trained import TrainedSite
 from tests.integration.trained import trained as trained  # noqa: PLC0414
 
 if TYPE_CHECKING:
-    from training.learning.learnt import Learnt
+    from training.learners.learnt import Learnt
 
 ROWS = 10_000
 NAME = "Mai crédits.csv"

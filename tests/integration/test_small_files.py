@@ -15,14 +15,14 @@ from pathlib import Path
 import pytest
 
 from dag_specs.scheduler import connect
-from inbox_watcher.batch import FINAL, State
+from inbox_watcher.batch.batch import FINAL, State
 from local_pool.pool import bring_up, take_down
 from local_pool.status import PoolStatus
 from tests.integration.many_files import check_published_once, make_files, read_all, score_many
 from tests.integration.site_fixtures import Daemon, LiveSite, made_site, running
 from tests.integration.trained import TrainedSite
 from tests.integration.trained import trained as trained  # noqa: PLC0414 - a fixture is found by its name here
-from training.loans.generate import generate_loans
+from training.history.generate import generate_loans
 
 FILES = 300
 TRIES = 10

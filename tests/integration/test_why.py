@@ -10,7 +10,7 @@ import pytest
 
 from dag_specs.jobs import Job, JobId, JobState
 from dag_specs.scheduler import connect
-from inbox_watcher.batch import Batch, State
+from inbox_watcher.batch.batch import Batch, State
 from local_pool.status import PoolStatus
 from tests.integration.site_fixtures import LOANS, Daemon, LiveSite, made_site, running, without_label
 from tests.integration.trained import TrainedSite

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from inbox_watcher.batch import State
-from inbox_watcher.sizing import choose_chunk_bytes
+from inbox_watcher.batch.batch import State
+from inbox_watcher.batch.planning import choose_chunk_bytes
 from local_pool.pool import bring_up, take_down
 from local_pool.processes import wait_until
 from local_pool.status import PoolStatus
 from tests.integration.gated_jobs import gated_site
 from tests.integration.site_fixtures import PATIENCE, running
-from training.loans.generate import generate_loans
-from training.loans.shards import FEW_SHARDS, choose_shards
+from training.history.generate import generate_loans
+from training.history.shards import FEW_SHARDS, choose_shards
 from training.records.request import read_request
 from training.records.run_folder import RunFolder
 

@@ -15,9 +15,29 @@ ALLOWED = {
     "dag_specs": set(),
     "inbox_watcher": {"scoring", "dag_specs"},
     "local_pool": set(),
-    "cli": {"scoring", "training", "dag_specs", "inbox_watcher", "local_pool"},
+    "loans": {"scoring", "training", "dag_specs", "inbox_watcher", "local_pool"},
 }
 """What each package may import of ours, beside itself."""
+
+ROOMS = {
+    "scoring": ("", "csv", "models", "chunk", "results"),
+    "inbox_watcher": ("settings", "batch", "inbox", "jobs", "explain", ""),
+    "training": (
+        "records",
+        "history",
+        "contract_proposal",
+        "features",
+        "learners",
+        "graphs",
+        "card",
+        "judging",
+        "nodes",
+        "run",
+        "",
+    ),
+    "loans": ("terminal", "commands", ""),
+}
+"""The rooms of each package, lowest first; "" is the package's own folder. A room imports only from lower ones."""
 
 NO_NAMES = {"utils", "util", "helpers", "helper", "manager", "managers", "common", "base", "misc"}
 """Module names that say nothing of what is inside."""
@@ -84,6 +104,29 @@ def test_packages_import_what_they_may(package: str) -> None:
     assert not strangers
 
 
+def room_of(package: str, module: str) -> str:
+    """Name the room of a module of a package; empty for one in the package's own folder."""
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 and (REPOSITORY / package / parts[1]).is_dir() else ""
+
+
+@pytest.mark.parametrize("package", ROOMS)
+def test_rooms_import_from_lower_rooms_only(package: str) -> None:
+    """Within a package the imports point one way: from a room to those before it in the list."""
+    order = {room: place for place, room in enumerate(ROOMS[package])}
+    folders = {path.parent.name for path in (REPOSITORY / package).glob("*/__init__.py")}
+    assert folders == set(order) - {""}
+    upward = set()
+    for path in modules(package):
+        importer = path.relative_to(REPOSITORY).with_suffix("").as_posix().replace("/", ".")
+        for name in imports(path):
+            if name.partition(".")[0] != package or name == package:
+                continue
+            if order[room_of(package, name)] > order[room_of(package, importer)]:
+                upward.add(f"{importer} imports {name}")
+    assert not upward
+
+
 def test_every_package_is_known() -> None:
     """A new package at the top level has to be given its place here, and each with its rooms in the distribution."""
     import tomllib
@@ -125,7 +168,7 @@ def test_scoring_never_needs_what_trains(package: str) -> None:
 
 
 def test_pickles_are_opened_in_one_place() -> None:
-    """Only `training/learning/learnt.py`, which opens by its hash what its own run wrote, can load a pickle at all."""
+    """Only `training/learners/learnt.py`, which opens by its hash what its own run wrote, can load a pickle at all."""
     users = {
         path.relative_to(REPOSITORY).as_posix()
         for package in ALLOWED
@@ -133,7 +176,7 @@ def test_pickles_are_opened_in_one_place() -> None:
         if {name.partition(".")[0] for name in imports(path)} & {"pickle", "cloudpickle", "dill", "joblib", "shelve"}
         or "allow_pickle=True" in path.read_text()
     }
-    assert users == {"training/learning/learnt.py"}
+    assert users == {"training/learners/learnt.py"}
 
 
 def test_onnxruntime_is_imported_where_its_telemetry_is_off() -> None:
@@ -145,7 +188,7 @@ def test_onnxruntime_is_imported_where_its_telemetry_is_off() -> None:
         for path in modules(top)
         if any(name.partition(".")[0] == "onnxruntime" for name in imports(path))
     ]
-    assert Path("scoring/model.py") in users
+    assert Path("scoring/models/model.py") in users
     assert switch in (REPOSITORY / "scoring" / "__init__.py").read_text().splitlines()
     for user in users:
         before, _, _ = (REPOSITORY / user).read_text().partition("import onnxruntime")

@@ -5,9 +5,8 @@ from xml.etree.ElementTree import Element
 
 import msgspec
 
-from scoring.policy import Policy
-from training.card.markup import drawing, element
-from training.card.plot import WIDTH, Plane, Scale, axes, round_ticks, write
+from scoring.models.policy import Policy
+from training.card.plot import WIDTH, Plane, Scale, axes, drawing, element, round_ticks, write
 from training.card.words import METRICS, count, figure, percent, shorten, signed
 from training.records.findings import Comparison, Evaluation, Importance
 

@@ -4,8 +4,8 @@ from xml.etree.ElementTree import Element
 
 from training.card.bars import draw_candidates, draw_gain, draw_importance
 from training.card.facts import CardFacts
-from training.card.markup import element
 from training.card.page import figure_of, paragraph, section, table
+from training.card.plot import element
 from training.card.sections import range_of
 from training.card.words import METRICS, NONE, count, figure, signed
 

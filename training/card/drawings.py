@@ -6,8 +6,20 @@ from collections.abc import Sequence
 from xml.etree.ElementTree import Element
 
 from training.card.facts import share_of_defaults
-from training.card.markup import drawing, element
-from training.card.plot import WIDTH, Plane, Points, Scale, axes, share_ticks, unit_plane, upright_name, wilson, write
+from training.card.plot import (
+    WIDTH,
+    Plane,
+    Points,
+    Scale,
+    axes,
+    drawing,
+    element,
+    share_ticks,
+    unit_plane,
+    upright_name,
+    wilson,
+    write,
+)
 from training.card.words import count, figure, percent
 from training.records.findings import Evaluation, Part
 

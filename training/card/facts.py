@@ -5,9 +5,9 @@ from functools import cached_property
 import msgspec
 
 from scoring.contract import Contract
-from scoring.policy import Policy
-from scoring.registry import HistoryFile
-from scoring.rejects import NO_CONTENT
+from scoring.csv.rejects import NO_CONTENT
+from scoring.models.policy import Policy
+from scoring.models.registry import HistoryFile
 from training.records.auc_gap import AucGap, find_gap
 from training.records.findings import Comparison, Evaluation, Fitted, Part, SplitFigures
 

@@ -11,8 +11,8 @@ import msgspec
 from training.card.comparison import candidates, leanings
 from training.card.facts import FORMAT, CardFacts, DataFacts, RunFacts
 from training.card.findings import find_findings, find_limits
-from training.card.markup import element, write_page
 from training.card.page import bullets, page, paragraph, section
+from training.card.plot import element, write_page
 from training.card.records import data_section, groups, limits, making, policy_section
 from training.card.sections import performance, pictures
 from training.card.words import count, percent, when

@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
-from training.card.markup import Child, element
+from training.card.plot import Child, element
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 """Content security policy: a browser asks nobody for anything, whatever a name in the card says."""

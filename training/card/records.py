@@ -5,13 +5,13 @@ from itertools import groupby
 from xml.etree.ElementTree import Element
 
 from scoring.contract import Column
-from scoring.policy import Policy
-from scoring.rejects import NO_CONTENT
+from scoring.csv.rejects import NO_CONTENT
+from scoring.models.policy import Policy
 from training.card.bars import draw_policy
 from training.card.facts import CardFacts, share_of_defaults
 from training.card.findings import is_adverse, is_small, misses
-from training.card.markup import element
 from training.card.page import Cell, bullets, figure_of, paragraph, section, table
+from training.card.plot import element
 from training.card.sections import probabilities
 from training.card.words import NONE, count, figure, percent, plural, when
 from training.records.findings import Proof, Segment
@@ -77,7 +77,7 @@ def _group_row(segment: Segment) -> tuple[Cell, ...]:
 
 
 def points_at(policy: Policy, pd: float) -> float:
-    """Give the points of a probability of default, not rounded: the formula in `scoring.policy`, for labels alone."""
+    """Return the unrounded points of a probability of default, by the formula in `scoring.models.policy`."""
     odds = (1 - pd) / pd if pd > 0 else math.inf
     if odds <= 0 or math.isinf(odds):
         return float(policy.lowest_score if odds <= 0 else policy.highest_score)

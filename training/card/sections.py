@@ -14,8 +14,8 @@ from training.card.drawings import (
     read_at,
 )
 from training.card.facts import CardFacts, share_of_defaults
-from training.card.markup import element
 from training.card.page import figure_of, paragraph, section, table
+from training.card.plot import element
 from training.card.words import CALIBRATIONS, METRICS, NONE, count, figure, percent
 from training.records.findings import Evaluation, Interval
 

@@ -12,13 +12,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from scoring.atomic import sync_folder, write_bytes
-from scoring.chunks import Plan, plan_chunks
-from scoring.content import prepare_content
 from scoring.contract import FORMAT, Column, Contract, Role, find_problems
+from scoring.csv.chunks import Plan, plan_chunks
+from scoring.csv.reader import read_loans
+from scoring.csv.rejects import Reject
+from scoring.csv.source import Source, open_source
 from scoring.errors import ContractError, FileRefusedError, LoansError
-from scoring.reader import read_loans
-from scoring.rejects import Reject
-from scoring.source import Source, open_source
+from scoring.results.content import prepare_content
 from training.contract_proposal.column_profile import ColumnProfile, ColumnProfiler
 from training.contract_proposal.leaks import LeakSample
 from training.contract_proposal.proposal import Proposal, Wishes, leave_out, propose_contract

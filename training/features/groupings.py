@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from scoring.contract import Contract
 from training.features.open_graph import INT64, OpenGraph
+from training.history.equal_loans import spread_evenly
+from training.history.folds import deal_groups, rehash
 
 REPEATS: Final = 5
 """Loans with the same number from which on the number counts as one that comes back."""
@@ -137,3 +139,40 @@ def convert_codes(
     together = graph.add("Concat", *cells, version=13, axis=1)
     whole = graph.add("Cast", together, version=13, to=INT64)
     return graph.add("Gather", graph.constant(np.concatenate(tables)), whole, version=13, axis=0)
+
+
+Groups = NDArray[np.intp]
+"""(loans,) the group of each loan, from 0 on."""
+
+
+def draw_folds(hashes: NDArray[np.uint64], labels: NDArray[np.uint8], folds: int, seed: int) -> NDArray[np.intp]:
+    """Draw the fold of each loan, (loans,), from 0 to `folds` - 1.
+
+    Loans with equal `hashes` (loans,) share a fold, so that a code does not hold the outcome of the same loan on
+    another row. Groups of many equal loans are spread evenly over the folds instead: a code from the other loans alone
+    would not be the one that the fitted model uses for them.
+    """
+    drawn = deal_groups(rehash(hashes, seed), labels, folds)
+    return spread_evenly(drawn, hashes, labels, folds)
+
+
+def smooth_shares(groups: Groups, labels: NDArray[np.uint8], size: int, smoothing: float) -> NDArray[np.float32]:
+    """Give the code of each of `size` groups, (size,), from these loans; a group without loans gets the share of all.
+
+    `labels` is (loans,), 1 = default.
+    """
+    defaults = np.bincount(groups, labels, size)
+    loans = np.bincount(groups, minlength=size)
+    share = labels.mean() if len(labels) else 0.0
+    return np.asarray((defaults + smoothing * share) / (loans + smoothing), np.float32)
+
+
+def cross_fit(
+    groups: Groups, labels: NDArray[np.uint8], folds: NDArray[np.intp], size: int, smoothing: float
+) -> NDArray[np.float32]:
+    """Give the code of each loan, (loans,), from the loans of the other folds."""
+    codes = np.empty(len(labels), np.float32)
+    for fold in np.unique(folds):
+        held = folds == fold
+        codes[held] = smooth_shares(groups[~held], labels[~held], size, smoothing)[groups[held]]
+    return codes

@@ -3,20 +3,28 @@
 What each adds is measured on loans held out, against what a first boosting on single columns already knows.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
 from itertools import combinations
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from scoring.contract import Contract
-from training.features.groupings import MOST_CELLS, Grouping, GroupingColumn, index_columns, join
+from training.features.groupings import (
+    MOST_CELLS,
+    Grouping,
+    GroupingColumn,
+    cross_fit,
+    draw_folds,
+    index_columns,
+    join,
+    smooth_shares,
+)
 from training.features.ratios import Ratio, compute_ratios, extend_ratios, propose_ratios
-from training.features.screening import BINS, Gain, choose, cut, measure_gain, rank
-from training.features.target_codes import cross_fit, draw_folds, smooth_shares
-from training.loans.loan_hash import hash_loans
+from training.history.folds import hash_loans
 
 Matrix = NDArray[np.float32]
 
@@ -131,3 +139,68 @@ def _look_first(
         model.fit(fill_empty(np.column_stack([features[~held], codes])), labels[~held])
         known[held] = model.predict_proba(np.column_stack([features[held], *seen]))[:, 1]
     return known
+
+
+PROOF: Final = 0.5
+"""Standard errors by which the mean gain must exceed 0: a feature too many costs little, one too few is lost."""
+
+SMOOTHING: Final = 10.0
+"""Weight of "no change" in a group, in units of p (1 - p)."""
+
+BINS: Final = 64
+"""Groups of like size that a number is cut into to be judged."""
+
+Kind = TypeVar("Kind", bound=Hashable)
+
+
+@dataclass(frozen=True)
+class Gain:
+    """What a feature adds."""
+
+    mean: float
+    """Nats per loan."""
+    errors: float
+    """Its standard errors above 0."""
+
+
+def measure_gain(
+    groups: NDArray[np.intp],
+    size: int,
+    labels: NDArray[np.uint8],
+    known: NDArray[np.float64],
+    folds: NDArray[np.intp],
+) -> Gain:
+    """Measure what `groups`, (loans,) from 0 to `size` - 1, add to the probabilities `known`, (loans,)."""
+    residual, weight = labels - known, known * (1 - known)
+    gains = np.empty(len(labels))
+    for fold in np.unique(folds):
+        held = folds == fold
+        steps = np.bincount(groups[~held], residual[~held], size) / (
+            np.bincount(groups[~held], weight[~held], size) + SMOOTHING
+        )
+        step = steps[groups[held]]
+        gains[held] = step * residual[held] - step**2 * weight[held] / 2
+    spread = float(gains.std())
+    mean = float(gains.mean())
+    return Gain(mean, mean / spread * len(gains) ** 0.5 if spread > 0 else 0.0)
+
+
+def cut(values: NDArray[np.float32]) -> NDArray[np.intp]:
+    """Cut numbers, (loans,), into BINS groups of like size, and one more for missing ones."""
+    present = ~np.isnan(values)
+    groups = np.full(len(values), BINS, np.intp)
+    if present.any():
+        levels = np.linspace(0, 1, BINS + 1)[1:-1]
+        edges = np.unique(np.quantile(values[present], levels, method="inverted_cdf"))
+        groups[present] = np.searchsorted(edges, values[present], side="left")
+    return groups
+
+
+def rank(gains: Iterable[tuple[Kind, Gain]]) -> list[tuple[Kind, Gain]]:
+    """Sort features, the largest gain first."""
+    return sorted(gains, key=lambda pair: -pair[1].mean)
+
+
+def choose(ranked: Iterable[tuple[Kind, Gain]], most: int) -> list[Kind]:
+    """Choose of ranked features those that prove themselves, at most `most`."""
+    return [kind for kind, gain in ranked if gain.errors > PROOF and gain.mean > 0][:most]

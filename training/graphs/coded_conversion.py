@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 
 from training.features.open_graph import OpenGraph
-from training.learning.boosting import CodedBoosting
-from training.learning.forest import CodedForest
-from training.learning.network import ValueNetwork
+from training.learners.boosting import CodedBoosting
+from training.learners.forest import CodedForest
+from training.learners.network import ValueNetwork
 
 
 def register_coded_trees() -> None:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Final
 
 from scoring.contract import Contract
 from scoring.errors import ModelError
-from scoring.model import INPUT, OUTPUT
+from scoring.models.model import INPUT, OUTPUT
 
 if TYPE_CHECKING:
     import onnx

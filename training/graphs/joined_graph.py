@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scoring.contract import Contract
-from scoring.model import INPUT, OUTPUT
+from scoring.models.model import INPUT, OUTPUT
 from training.graphs.export import IR_VERSION, OPSET, export_graph
-from training.learning.calibration import Calibration
-from training.learning.learnt import Learnt
+from training.learners.calibration import Calibration
+from training.learners.learnt import Learnt
 
 if TYPE_CHECKING:
     import onnx

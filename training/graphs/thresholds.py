@@ -7,14 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scoring.contract import Contract
-from training.learning.candidates import feature_positions
+from training.learners.candidates import feature_positions
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
     from training.features.ratios import Ratio
-    from training.learning.learnt import LearntPipeline
-    from training.learning.trees import Tree
+    from training.learners.learnt import LearntPipeline
+    from training.learners.trees import Tree
 
 NEIGHBOURS: Final = 3
 """Numbers tried around each threshold: itself, and one float32 step either side."""
@@ -65,9 +65,9 @@ def find_thresholds(pipeline: "Pipeline | LearntPipeline", contract: Contract, f
 
     Of trees, MOST_THRESHOLDS nodes are tried, and of a column MOST_KNOWN values: spread evenly, the same each time.
     """
-    from training.learning.coded_trees import CodedTrees
-    from training.learning.learnt import LearntPipeline
-    from training.learning.network import ValueNetwork
+    from training.learners.coded_trees import CodedTrees
+    from training.learners.learnt import LearntPipeline
+    from training.learners.network import ValueNetwork
 
     if not len(features):
         return
@@ -137,7 +137,7 @@ def _coded(model: Any, contract: Contract, features: Matrix) -> Iterator[Thresho
 
 def _nodes(model: Any, matrix: Matrix) -> Iterator[Threshold]:
     """Give (column, threshold, position of a row that reaches it) for nodes spread over all trees of a model."""
-    from training.learning.trees import read_trees
+    from training.learners.trees import read_trees
 
     trees = list(read_trees(model))
     inner = sum(int((tree.feature >= 0).sum()) for tree in trees)

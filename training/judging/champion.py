@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from scoring.contract import Column, Contract
 from scoring.errors import ModelError, StorageError
-from scoring.registry import Manifest, Pin, read_manifest
+from scoring.models.registry import Manifest, Pin, read_manifest
+from training.history.equal_loans import name_key
+from training.history.folds import hash_loans
+from training.history.labelled_loans import LabelledLoans
 from training.judging.bootstrap import find_gain
 from training.judging.metrics import measure
-from training.loans.equal_loans import name_key
-from training.loans.labelled_loans import LabelledLoans
-from training.loans.loan_hash import hash_loans
 from training.records.findings import Comparison
 from training.records.request import RunRequest
 
@@ -39,7 +39,7 @@ def compare_champion(
     Gives in words why there can be no comparison: the champion is damaged, or was trained on columns that this run
     does not read. Raises StorageError for trouble that may pass.
     """
-    from scoring.model import open_model
+    from scoring.models.model import open_model
 
     try:
         manifest, _ = read_manifest(models, pin.version, pin.manifest_sha256)

@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from scoring.errors import LoansError, ProofError
-from training.learning.blend import BLEND
+from training.learners.blend import BLEND
 from training.records.findings import Comparison, Evaluation, Fitted, Segment, Validation
 from training.records.request import CHANCE_FROM, Gates, PromoteMode
 

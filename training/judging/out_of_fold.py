@@ -3,22 +3,23 @@
 All choices before the held-out loans are seen - parameters, calibration, threshold, weights of a blend - are made here.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from scoring.errors import ProofError
+from training.history.folds import hash_loans
+from training.history.labelled_loans import LabelledLoans
 from training.judging.auc_error import find_auc_error
 from training.judging.metrics import measure
-from training.learning.calibration import Calibration, choose_calibration, choose_threshold
-from training.loans.labelled_loans import LabelledLoans
-from training.loans.loan_hash import hash_loans
-from training.records.findings import FoldFit, ParameterSet, Validation
-from training.records.fold_predictions import read_predictions
-from training.records.outcome import read_details
+from training.learners.calibration import Calibration, choose_calibration, choose_threshold
+from training.records.findings import Evaluation, Fitted, FoldFit, ParameterSet, ShardCounts, SplitFigures, Validation
+from training.records.outcome import read_details, read_predictions
 from training.records.request import RunRequest
-from training.records.run_folder import fit_node
+from training.records.run_folder import SPLIT, evaluate_node, fit_node, preprocess_node, train_node
 
 
 @dataclass(frozen=True)
@@ -80,3 +81,48 @@ def choose(
         auc_error=find_auc_error(default, loans.labels, hash_loans(loans.features, 0)),
     )
     return Choice(calibration, validation)
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """What the nodes before found out."""
+
+    shards: tuple[ShardCounts, ...]
+    """Of each shard, in order."""
+    split: SplitFigures
+    """Of the split."""
+    fitted: dict[str, Fitted]
+    """By candidate."""
+    evaluations: dict[str, Evaluation]
+    """By candidate."""
+
+    @property
+    def rejected(self) -> dict[str, int]:
+        """Rows of the whole history that broke the contract, by rule."""
+        total: Counter[str] = Counter()
+        for shard in self.shards:
+            total.update(shard.rejected)
+        return dict(sorted(total.items()))
+
+
+def gather(request: RunRequest) -> Gathered:
+    """Read what the nodes before found out.
+
+    Raises LoansError when one of them is not done, ProofError when they did not all work on the same split.
+    """
+    outcome = request.layout.outcome
+    gathered = Gathered(
+        shards=tuple(read_details(outcome(preprocess_node(shard.number)), ShardCounts) for shard in request.shards),
+        split=read_details(outcome(SPLIT), SplitFigures),
+        fitted={name: read_details(outcome(train_node(name)), Fitted) for name in request.candidates},
+        evaluations={name: read_details(outcome(evaluate_node(name)), Evaluation) for name in request.candidates},
+    )
+    foreign = [
+        name
+        for name in request.candidates
+        if gathered.fitted[name].train_sha256 != gathered.split.train.sha256
+        or gathered.evaluations[name].test_sha256 != gathered.split.test.sha256
+    ]
+    if foreign:
+        raise ProofError(f"Not trained or not measured on this run's split: {', '.join(foreign)}.")
+    return gathered

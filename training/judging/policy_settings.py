@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from scoring.policy import FORMAT, Policy
+from scoring.models.policy import FORMAT, Policy
 from training.records.request import PolicySettings
 
 

@@ -7,15 +7,15 @@ from pathlib import Path
 import msgspec
 
 from scoring.errors import ModelError, ProofError
-from scoring.registry import GOLDEN, MODEL, Pin, list_versions, now, publish_version, read_manifest
+from scoring.models.registry import GOLDEN, MODEL, Pin, list_versions, now, publish_version, read_manifest
 from training.card.facts import CardFacts, DataFacts, RunFacts
 from training.card.model_card import make_card
+from training.history.history_files import describe_history
 from training.judging.champion import SET_ASIDE, SPLIT
 from training.judging.choose import Decision, Verdict
-from training.judging.gathered import Gathered
+from training.judging.out_of_fold import Gathered
 from training.judging.policy_settings import make_policy
-from training.loans.history_files import describe_history
-from training.records.code_version import code_version
+from training.records.environment import code_version
 from training.records.findings import Evaluation, Fitted
 from training.records.request import RunRequest
 

@@ -14,13 +14,13 @@ from typing import Final
 
 import numpy as np
 
-from scoring.batch_plan import FORMAT, BatchPlan
+from scoring.chunk.plan import FORMAT, BatchPlan
 from scoring.contract import Contract, Type
 from scoring.errors import ProofError
-from scoring.model import Model, open_model
-from scoring.policy import Policy
-from scoring.registry import GOLDEN, MODEL, publish_version
-from training.loans.labelled_loans import LabelledLoans
+from scoring.models.model import Model, open_model
+from scoring.models.policy import Policy
+from scoring.models.registry import GOLDEN, MODEL, publish_version
+from training.history.labelled_loans import LabelledLoans
 
 ROWS: Final = 40_000
 """Rows that are scored, unless there are more held-out loans."""
@@ -43,9 +43,9 @@ def measure_rows_per_second(
     gives no probabilities, OSError as the storage does.
     """
     # polars fixes its threads when it is imported, so that has to wait for the node's limit.
-    from scoring.chunks import plan_chunks
-    from scoring.pipeline import score_chunk
-    from scoring.source import open_source
+    from scoring.chunk.score import score_chunk
+    from scoring.csv.chunks import plan_chunks
+    from scoring.csv.source import open_source
 
     with tempfile.TemporaryDirectory(prefix="loans-speed-") as name:
         folder = Path(name)

@@ -4,6 +4,8 @@ The outcome also seals the files that the node wrote, so that whoever comes late
 can tell work that is finished from work that is to be done again.
 """
 
+import hashlib
+import io
 import os
 import socket
 import sys
@@ -15,10 +17,13 @@ from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from scoring.atomic import write_bytes
-from scoring.errors import LoansError, StorageError
-from scoring.registry import sha256_of
+from scoring.errors import LoansError, ProofError, StorageError
+from scoring.models.registry import sha256_of
+from training.records.findings import FoldFit
 
 FORMAT = 2
 DONE = "done"
@@ -165,3 +170,23 @@ def _place(error: BaseException) -> str:
     if not ours:
         return "at an unknown place"
     return f"at {Path(ours[-1].filename).relative_to(home)}:{ours[-1].lineno} in {ours[-1].name}"
+
+
+def write_predictions(path: Path, foretold: NDArray[np.float64]) -> bytes:
+    """Write probabilities, (loans,), to a `.npy` in one durable step; give its bytes."""
+    buffer = io.BytesIO()
+    np.save(buffer, foretold, allow_pickle=False)
+    write_bytes(path, buffer.getvalue())
+    return buffer.getvalue()
+
+
+def read_predictions(path: Path, fit: FoldFit) -> NDArray[np.float64]:
+    """Read the probabilities of a fold, (loans,). Raises ProofError when they are not those that the fit wrote."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise StorageError(f"The probabilities {path} cannot be read: {error.strerror}.") from error
+    if hashlib.sha256(content).hexdigest() != fit.predictions_sha256:
+        raise ProofError(f"The probabilities {path} are not those that the fit wrote.", "Start the training run again.")
+    foretold: NDArray[np.float64] = np.load(io.BytesIO(content), allow_pickle=False)
+    return foretold

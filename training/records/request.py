@@ -7,10 +7,10 @@ from typing import Final
 import msgspec
 
 from scoring.atomic import write_bytes
-from scoring.chunks import Chunk
 from scoring.contract import Contract
+from scoring.csv.chunks import Chunk
 from scoring.errors import StorageError
-from scoring.policy import Band
+from scoring.models.policy import Band
 from training.records.run_folder import RunFolder
 
 FORMAT = 3

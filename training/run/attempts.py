@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from dag_specs.errors import SchedulerError
-from dag_specs.event_log import EventLog, create_log
-from dag_specs.events import EventKind
+from dag_specs.events import EventKind, EventLog, create_log
 from dag_specs.jobs import JobId, JobState, Scheduler
 from dag_specs.training_dag import DagNode, TrainingDag, dagman_settings, describe_dag, describe_nodes
 from scoring.atomic import write_bytes

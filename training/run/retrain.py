@@ -4,23 +4,22 @@ A run that was started goes on by itself, whatever becomes of the process that s
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from dag_specs.errors import DagSpecError
 from dag_specs.jobs import JobId, Scheduler
-from scoring.errors import LoansError
+from scoring.errors import LoansError, StorageError
 from training.records.auc_gap import CODE, AucGap, describe_gaps, find_gap
 from training.records.findings import Comparison, Conclusion, Evaluation, Fitted, Metrics, SplitFigures, Validation
-from training.records.outcome import read_details
-from training.records.request import RunRequest
-from training.records.run_folder import SPLIT, evaluate_node, train_node
+from training.records.outcome import is_finished, read_details
+from training.records.request import RunRequest, read_request
+from training.records.run_folder import PROMOTE, SPLIT, RunFolder, evaluate_node, train_node
 from training.run.attempts import Attempt, begin_attempt, find_attempt, follow_attempt, only_one
 from training.run.nodes import Node, plan_nodes
 from training.run.progress import NodeBoard, NodeProgress
-from training.run.resume import find_finished, find_run, is_concluded
 from training.run.retrain_outcome import NodeTime, longest_path, read_conclusion, read_times
 from training.run.run_plan import RetrainOrder, check_places, plan_run
 
@@ -260,3 +259,42 @@ def _candidate(request: RunRequest, name: str) -> CandidateResult:
         rows_per_second=evaluation.rows_per_second,
         gap=find_gap(fitted.validation, evaluation),
     )
+
+
+def find_run(training: Path, run_id: str | None) -> RunRequest:
+    """Read the request of the run that was named, or of the latest. Raises LoansError when there is none."""
+    runs = list_runs(training)
+    if run_id is None:
+        if not runs:
+            raise LoansError("There is no training run to resume.", "Start one with `loans retrain`.")
+        run_id = runs[-1]
+    elif run_id not in runs:
+        raise LoansError(
+            f"There is no training run {run_id} in {training}.",
+            f"The latest ones: {', '.join(runs[-3:])}." if runs else "Start one with `loans retrain`.",
+        )
+    request = read_request(RunFolder(training / run_id).request)
+    if request.layout.root != training / run_id:
+        raise StorageError(
+            f"The training run in {training / run_id} belongs to {request.folder}.",
+            "A run is resumed where it began: start a new one with `loans retrain`.",
+        )
+    return request
+
+
+def list_runs(training: Path) -> list[str]:
+    """Name the runs whose request was written, oldest first: their names sort by time."""
+    try:
+        return sorted(path.name for path in training.iterdir() if RunFolder(path).request.exists())
+    except FileNotFoundError:
+        return []
+
+
+def is_concluded(layout: RunFolder) -> bool:
+    """Tell whether a run came to its end: its last node is done."""
+    return is_finished(PROMOTE, layout.outcome(PROMOTE))
+
+
+def find_finished(layout: RunFolder, nodes: Sequence[Node]) -> frozenset[str]:
+    """Name the nodes that need not run again: done, with every file that they wrote still as it was."""
+    return frozenset(node.name for node in nodes if is_finished(node.name, layout.outcome(node.name)))

@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dag_specs.errors import SchedulerError
-from dag_specs.event_log import EventLog, LogCondition, LogPosition, create_log, split_events
-from dag_specs.events import EventKind
+from dag_specs.events import EventKind, EventLog, LogCondition, LogPosition, create_log, split_events
 
 
 def _text(cluster: int, number: int = 9, body: str = "\tby hand\n") -> bytes:

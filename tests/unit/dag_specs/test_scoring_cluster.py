@@ -23,7 +23,7 @@ CLUSTER = ChunkCluster(
 GOLDEN = """\
 universe = vanilla
 executable = /opt/loans/.venv/bin/python
-arguments = "-I -m scoring.score_chunk --plan '/nfs/our loans/batches/20260101-batch.1/plan.json' --chunk $(chunk)"
+arguments = "-I -m scoring.chunk.job --plan '/nfs/our loans/batches/20260101-batch.1/plan.json' --chunk $(chunk)"
 transfer_executable = false
 should_transfer_files = NO
 getenv = false
@@ -58,7 +58,7 @@ def test_description_of_a_group() -> None:
         CLUSTER, plan_path=Path("/nfs/our loans/batches/g/chunks.json"), listed=True, chunks=(0,)
     )
     lines = describe_chunks(group).splitlines()
-    assert lines[2] == "arguments = \"-I -m scoring.score_chunk --list '/nfs/our loans/batches/g/chunks.json'\""
+    assert lines[2] == "arguments = \"-I -m scoring.chunk.job --list '/nfs/our loans/batches/g/chunks.json'\""
     assert [line for line in lines if line not in GOLDEN.splitlines()] == [lines[2], "priority = 1000"]
 
 

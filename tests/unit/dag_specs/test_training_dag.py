@@ -21,7 +21,7 @@ FOLDER = Path("/nfs/our loans/training/run-1")
 def _node(name: str, *parents: str, category: str = "train") -> DagNode:
     return DagNode(
         name=name,
-        arguments=("-I", "-m", f"training.{name}", "--note", "it's back\\slashed"),
+        arguments=("-I", "-m", f"training.nodes.{name}", "--note", "it's back\\slashed"),
         parents=parents,
         category=category,
         cpus=1,
@@ -48,7 +48,7 @@ DAG = TrainingDag(
 
 GOLDEN_DAG = r"""# Training run run-1
 JOB split "/nfs/our loans/training/run-1/node.sub" DONE
-VARS split node_arguments="-I -m training.split --note 'it''s back\\slashed'"
+VARS split node_arguments="-I -m training.nodes.split --note 'it''s back\\slashed'"
 VARS split node_output="/nfs/our loans/training/run-1/logs/split.out"
 VARS split node_error="/nfs/our loans/training/run-1/logs/split.err"
 VARS split node_cpus="1"
@@ -58,7 +58,7 @@ CATEGORY split split
 RETRY split 1 UNLESS-EXIT 3
 PRIORITY split -10000
 JOB train-tree "/nfs/our loans/training/run-1/node.sub"
-VARS train-tree node_arguments="-I -m training.train-tree --note 'it''s back\\slashed'"
+VARS train-tree node_arguments="-I -m training.nodes.train-tree --note 'it''s back\\slashed'"
 VARS train-tree node_output="/nfs/our loans/training/run-1/logs/train-tree.out"
 VARS train-tree node_error="/nfs/our loans/training/run-1/logs/train-tree.err"
 VARS train-tree node_cpus="1"
@@ -68,7 +68,7 @@ CATEGORY train-tree train
 RETRY train-tree 1 UNLESS-EXIT 3
 PRIORITY train-tree -9965
 JOB end "/nfs/our loans/training/run-1/node.sub"
-VARS end node_arguments="-I -m training.end --note 'it''s back\\slashed'"
+VARS end node_arguments="-I -m training.nodes.end --note 'it''s back\\slashed'"
 VARS end node_output="/nfs/our loans/training/run-1/logs/end.out"
 VARS end node_error="/nfs/our loans/training/run-1/logs/end.err"
 VARS end node_cpus="1"

@@ -10,10 +10,10 @@ from typing import Protocol
 import pytest
 
 from dag_specs.jobs import Scheduler
-from inbox_watcher.batch import FINAL, Batch
-from inbox_watcher.config import Site
-from inbox_watcher.journal import Journal
-from inbox_watcher.layout import Layout
+from inbox_watcher.batch.batch import FINAL, Batch
+from inbox_watcher.batch.journal import Journal
+from inbox_watcher.settings.layout import Layout
+from inbox_watcher.settings.site_file import Site
 from inbox_watcher.steps import Steps
 
 ID = "20261122-150801-3f9a2c"

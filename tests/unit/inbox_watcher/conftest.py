@@ -11,16 +11,16 @@ from typing import Any
 import msgspec
 import pytest
 
-from inbox_watcher.batch import Batch, State
-from inbox_watcher.config import Inbox, Scoring, Site
-from inbox_watcher.journal import Journal
-from inbox_watcher.layout import Layout, StateLayout, output_stem
-from scoring.production import PRODUCTION, read_promotion
-from scoring.registry import VERSIONS, Pin, now, publish_version, read_manifest
+from inbox_watcher.batch.batch import Batch, State
+from inbox_watcher.batch.journal import Journal
+from inbox_watcher.settings.layout import Layout, StateLayout, output_stem
+from inbox_watcher.settings.site_file import Inbox, Scoring, Site
+from scoring.models.production import PRODUCTION, read_promotion
+from scoring.models.registry import VERSIONS, Pin, now, publish_version, read_manifest
 from tests.unit.inbox_watcher.batch_steps import ID, NAME, OpenBatch
 from tests.unit.inbox_watcher.pool_in_process import PoolInProcess
 from tests.unit.scoring.linear_model import publish_linear
-from training.loans.generate import generate_loans
+from training.history.generate import generate_loans
 
 
 class HastyDatabase(sqlite3.Connection):

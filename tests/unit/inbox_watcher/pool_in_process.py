@@ -8,8 +8,8 @@ from pathlib import Path
 
 from dag_specs.errors import SchedulerError
 from dag_specs.jobs import Job, JobId
-from scoring import score_chunk
-from scoring.chunk_list import read_chunk_list
+from scoring.chunk import job as score_chunk
+from scoring.chunk.plan import read_chunk_list
 from tests.unit.dag_specs.in_memory_scheduler import Command, InMemoryScheduler
 
 
@@ -66,7 +66,7 @@ class PoolInProcess(InMemoryScheduler):
                 self.advance()
 
     def _score(self, command: Command) -> int:
-        arguments = command.words[command.words.index("scoring.score_chunk") + 1 :]
+        arguments = command.words[command.words.index("scoring.chunk.job") + 1 :]
         listed = arguments[0] == "--list"
         chunk = 0 if listed else int(arguments[arguments.index("--chunk") + 1])
         self.runs[chunk] += 1

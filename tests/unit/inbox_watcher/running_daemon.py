@@ -9,11 +9,11 @@ import pytest
 
 from dag_specs.jobs import Scheduler
 from inbox_watcher import service
-from inbox_watcher.batch import Batch
-from inbox_watcher.config import Site
-from inbox_watcher.journal import Journal
-from inbox_watcher.layout import Layout
+from inbox_watcher.batch.batch import Batch
+from inbox_watcher.batch.journal import Journal
 from inbox_watcher.service import Watcher
+from inbox_watcher.settings.layout import Layout
+from inbox_watcher.settings.site_file import Site
 from tests.unit.inbox_watcher.pool_in_process import PoolInProcess
 from tests.unit.inbox_watcher.waiting import SECONDS, wait_for
 

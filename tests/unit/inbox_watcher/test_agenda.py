@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inbox_watcher.agenda import Agenda, TaskKind
-from inbox_watcher.batch import Batch, State
+from inbox_watcher.batch.batch import Batch, State
 
 
 def make(number: int, state: State, **facts: object) -> Batch:

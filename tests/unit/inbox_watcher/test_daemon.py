@@ -11,11 +11,11 @@ import msgspec
 import pytest
 
 from inbox_watcher import daemon as daemon_module
-from inbox_watcher.config import Site
 from inbox_watcher.daemon import serve
-from inbox_watcher.layout import Layout
 from inbox_watcher.notify import tell_systemd
 from inbox_watcher.owner import describe_self
+from inbox_watcher.settings.layout import Layout
+from inbox_watcher.settings.site_file import Site
 from scoring.errors import LoansError, StorageError
 from tests.unit.inbox_watcher.pool_in_process import PoolInProcess
 from tests.unit.inbox_watcher.waiting import SECONDS, wait_for
@@ -27,8 +27,8 @@ SIGNALS = """
 import sys, time
 from collections import Counter
 from pathlib import Path
-from inbox_watcher.config import Inbox, Site
-from inbox_watcher.journal import Journal
+from inbox_watcher.settings.site_file import Inbox, Site
+from inbox_watcher.batch.journal import Journal
 from inbox_watcher.service import Watcher
 
 until = time.monotonic() + 1.0
@@ -101,7 +101,7 @@ def test_a_state_folder_that_cannot_be_made_is_told(site: Site, tmp_path: Path) 
 SERVE = """
 import sys
 from pathlib import Path
-from inbox_watcher.config import Inbox, Site
+from inbox_watcher.settings.site_file import Inbox, Site
 from inbox_watcher.daemon import serve
 serve(Site(root=sys.argv[1], state=sys.argv[2], inbox=Inbox(rescan_seconds=0.05)), lambda: None)
 print("ended well")

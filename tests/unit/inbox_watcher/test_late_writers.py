@@ -8,12 +8,12 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from inbox_watcher import admission
-from inbox_watcher.audit import check_promise, find_finished, planned_content
-from inbox_watcher.batch import State
-from inbox_watcher.config import Site
-from inbox_watcher.layout import Layout
-from scoring.verify import verify_result
+from inbox_watcher.batch.batch import State
+from inbox_watcher.explain.audit import check_promise, find_finished, planned_content
+from inbox_watcher.inbox import admission
+from inbox_watcher.settings.layout import Layout
+from inbox_watcher.settings.site_file import Site
+from scoring.results.verify import verify_result
 from tests.unit.inbox_watcher.conftest import loans
 from tests.unit.inbox_watcher.pool_in_process import PoolInProcess
 from tests.unit.inbox_watcher.running_daemon import Drop, Run

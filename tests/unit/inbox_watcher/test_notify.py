@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from inbox_watcher.config import Site
 from inbox_watcher.notify import Heartbeat, tell_systemd
+from inbox_watcher.settings.site_file import Site
 from tests.unit.inbox_watcher.waiting import SECONDS
 
 REPOSITORY = Path(__file__).parents[3]
@@ -22,7 +22,7 @@ REPOSITORY = Path(__file__).parents[3]
 SERVE = """
 import sys, threading, time
 from inbox_watcher import service
-from inbox_watcher.config import Inbox, Site
+from inbox_watcher.settings.site_file import Inbox, Site
 from inbox_watcher.daemon import serve
 
 turns = 0

@@ -9,13 +9,13 @@ import pytest
 
 from dag_specs import scoring_cluster
 from dag_specs.jobs import Slot
-from inbox_watcher.batch import Batch, State
-from inbox_watcher.config import Site
-from inbox_watcher.journal import Journal
-from inbox_watcher.layout import Layout
-from inbox_watcher.sizing import ASSUMED_PLACES, WAVES
+from inbox_watcher.batch.batch import Batch, State
+from inbox_watcher.batch.journal import Journal
+from inbox_watcher.batch.planning import ASSUMED_PLACES, WAVES
+from inbox_watcher.settings.layout import Layout
+from inbox_watcher.settings.site_file import Site
 from inbox_watcher.steps import Steps
-from scoring.batch_plan import read_batch_plan
+from scoring.chunk.plan import read_batch_plan
 from tests.unit.dag_specs.in_memory_scheduler import SLOT
 from tests.unit.inbox_watcher.batch_steps import Drop, OpenBatch
 from tests.unit.inbox_watcher.conftest import loans, with_scoring

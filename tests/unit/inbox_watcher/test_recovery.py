@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from inbox_watcher.batch import FINAL, State
-from inbox_watcher.config import Site
-from inbox_watcher.journal import Journal
-from inbox_watcher.layout import Layout
+from inbox_watcher.batch.batch import FINAL, State
+from inbox_watcher.batch.journal import Journal
+from inbox_watcher.settings.layout import Layout
+from inbox_watcher.settings.site_file import Site
 from inbox_watcher.steps import Steps
 from tests.unit.inbox_watcher.batch_steps import (
     ID,

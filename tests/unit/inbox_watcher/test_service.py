@@ -9,14 +9,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from inbox_watcher.batch import State
-from inbox_watcher.config import Site
-from inbox_watcher.layout import Layout
-from inbox_watcher.status import find_batch, read_batches
+from inbox_watcher.batch.batch import State
+from inbox_watcher.explain.status import find_batch, read_batches
+from inbox_watcher.settings.layout import Layout
+from inbox_watcher.settings.site_file import Site
 from scoring.errors import LoansError
-from scoring.production import promote
-from scoring.receipt import read_receipt
-from scoring.registry import Pin
+from scoring.models.production import promote
+from scoring.models.registry import Pin
+from scoring.results.receipt import read_receipt
 from tests.unit.inbox_watcher.conftest import loans, publish_copy
 from tests.unit.inbox_watcher.pool_in_process import PoolInProcess
 from tests.unit.inbox_watcher.running_daemon import Drop, Run
@@ -102,7 +102,7 @@ def test_ids_that_meet_mix_no_files(run: Run, drop: Drop, layout: Layout, monkey
     """Of many files of one second two draw the same digits: each is still a batch of its own, with its own loans."""
     digits = random.Random(1)
     monkeypatch.setattr(
-        "inbox_watcher.claim.secrets", SimpleNamespace(token_hex=lambda _: f"{digits.randrange(16):06x}")
+        "inbox_watcher.batch.claim.secrets", SimpleNamespace(token_hex=lambda _: f"{digits.randrange(16):06x}")
     )
     daemon = run()
     sent = {}

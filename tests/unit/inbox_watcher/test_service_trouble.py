@@ -13,15 +13,15 @@ import pytest
 from dag_specs.errors import SchedulerError
 from dag_specs.jobs import Scheduler
 from inbox_watcher import service
-from inbox_watcher.batch import Batch, State
-from inbox_watcher.journal import Journal
-from inbox_watcher.layout import Layout
-from scoring import pipeline
-from scoring.batch_plan import BatchPlan
+from inbox_watcher.batch.batch import Batch, State
+from inbox_watcher.batch.journal import Journal
+from inbox_watcher.settings.layout import Layout
+from scoring.chunk import score as pipeline
+from scoring.chunk.part import Outcome
+from scoring.chunk.plan import BatchPlan
 from scoring.errors import StorageError
-from scoring.part import Outcome
-from scoring.production import promote
-from scoring.registry import Pin
+from scoring.models.production import promote
+from scoring.models.registry import Pin
 from tests.unit.inbox_watcher.pool_in_process import PoolInProcess
 from tests.unit.inbox_watcher.running_daemon import Drop, Run
 from tests.unit.inbox_watcher.running_daemon import quick as quick  # noqa: PLC0414 - a fixture is found by its name here

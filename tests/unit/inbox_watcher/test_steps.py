@@ -8,13 +8,13 @@ import msgspec
 import pytest
 
 from dag_specs.jobs import Scheduler
-from inbox_watcher.batch import State
-from inbox_watcher.config import Site
-from inbox_watcher.journal import Journal
-from inbox_watcher.layout import Layout, output_stem
+from inbox_watcher.batch.batch import State
+from inbox_watcher.batch.journal import Journal
+from inbox_watcher.settings.layout import Layout, output_stem
+from inbox_watcher.settings.site_file import Site
 from inbox_watcher.steps import Steps
-from scoring.receipt import read_receipt
-from scoring.registry import Pin
+from scoring.models.registry import Pin
+from scoring.results.receipt import read_receipt
 from tests.unit.inbox_watcher.batch_steps import ID, NAME, Drop, OpenBatch, go_on
 from tests.unit.inbox_watcher.conftest import loans, with_scoring
 from tests.unit.inbox_watcher.pool_in_process import PoolInProcess

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from local_pool.pool_paths import PoolPaths
-from local_pool.readiness import explain, log_sizes
+from local_pool.status import explain, log_sizes
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from local_pool.relocation import needs_interpreter
+from local_pool.distribution import needs_interpreter
 
 LOAD, INTERPRETER = 1, 3
 

@@ -10,17 +10,17 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, settings
 
-from scoring.batch_plan import FORMAT, BatchPlan
-from scoring.chunks import plan_chunks
+from scoring.chunk.plan import FORMAT, BatchPlan
+from scoring.chunk.score import score_chunk
 from scoring.contract import REFERENCE, Contract, load_contract
-from scoring.model import open_model
-from scoring.pipeline import score_chunk
-from scoring.receipt import Published, Receipt, publish_result
-from scoring.registry import Pin, read_manifest
-from scoring.source import open_source
+from scoring.csv.chunks import plan_chunks
+from scoring.csv.source import open_source
+from scoring.models.model import open_model
+from scoring.models.registry import Pin, read_manifest
+from scoring.results.receipt import Published, Receipt, publish_result
 from tests.unit.scoring.csv_bodies import CONTRACT, LENIENT
 from tests.unit.scoring.linear_model import publish_linear
-from training.loans.generate import generate_loans
+from training.history.generate import generate_loans
 
 settings.register_profile(
     "scoring",

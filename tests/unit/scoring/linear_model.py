@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from scoring.contract import REFERENCE, Contract, load_contract
-from scoring.golden import seal_golden
-from scoring.model import INPUT, OUTPUT, Graph
-from scoring.policy import Band, Policy
-from scoring.production import promote
-from scoring.registry import GOLDEN, MODEL, Pin, publish_version
+from scoring.models.golden import seal_golden
+from scoring.models.model import INPUT, OUTPUT, Graph
+from scoring.models.policy import Band, Policy
+from scoring.models.production import promote
+from scoring.models.registry import GOLDEN, MODEL, Pin, publish_version
 
 VERSION = "20260101-000000-linear"
 

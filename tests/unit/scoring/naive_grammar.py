@@ -1,6 +1,6 @@
 """The grammar of records, written once more in the plainest way, one byte at a time: what the quick code must equal."""
 
-from scoring.boundaries import MAX_RECORD
+from scoring.csv.boundaries import MAX_RECORD
 
 
 def _try_quoted(data: bytes, start: int, separator: int, width: int) -> int | None:

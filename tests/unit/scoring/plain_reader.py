@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scoring.boundaries import MAX_RECORD
 from scoring.contract import Column, Contract, Policy, Type
-from scoring.records import MAX_FIELD
+from scoring.csv.boundaries import MAX_RECORD
+from scoring.csv.records import MAX_FIELD
 from tests.unit.scoring.naive_grammar import split_records
 
 _DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")

@@ -9,15 +9,15 @@ import msgspec
 import numpy as np
 import pytest
 
+from scoring.chunk.part import name_part, read_outcome
 from scoring.contract import Column, Contract, Role, Type
 from scoring.errors import ModelError
-from scoring.part import name_part, read_outcome
-from scoring.policy import Band, Policy
-from scoring.receipt import read_receipt
-from scoring.registry import sha256_of
-from scoring.replay import replay_result
-from scoring.scale import Scale
-from scoring.verify import verify_result
+from scoring.models.policy import Band, Policy
+from scoring.models.registry import sha256_of
+from scoring.models.scale import Scale
+from scoring.results.receipt import read_receipt
+from scoring.results.replay import replay_result
+from scoring.results.verify import verify_result
 from tests.unit.scoring.conftest import PlanRun, Registry, Run
 from tests.unit.scoring.csv_bodies import CONTRACT, HEADER, mixed_body
 from tests.unit.scoring.linear_model import POLICY, publish_linear

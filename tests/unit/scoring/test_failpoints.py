@@ -37,7 +37,7 @@ def test_the_code_reaches_what_the_table_names() -> None:
     """Every name that product code passes is in the table, before and after alike, and the other way round."""
     written: Counter[str] = Counter()
     for package in ("scoring", "inbox_watcher"):
-        for path in (REPOSITORY / package).glob("*.py"):
+        for path in (REPOSITORY / package).rglob("*.py"):
             if path.name != "failpoints.py":
                 written.update(re.findall(r'reach\("([^"]+)"', path.read_text()))
     patterns = [re.escape(name).replace(r"\{\}", r"[a-z.]+") for name in written]

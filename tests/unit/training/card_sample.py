@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scoring.contract import REFERENCE, Column, Contract, load_contract
-from scoring.policy import FORMAT as POLICY_FORMAT
-from scoring.policy import Band, Policy
-from scoring.registry import HistoryFile
+from scoring.models.policy import FORMAT as POLICY_FORMAT
+from scoring.models.policy import Band, Policy
+from scoring.models.registry import HistoryFile
 from training.card.model_card import CardFacts, DataFacts, RunFacts, make_card
 from training.records.findings import (
     Comparison,

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from scoring.contract import REFERENCE, Contract, load_contract
+from training.history.generate import generate_loans
+from training.history.labelled_loans import LabelledLoans, join_loans
+from training.history.shards import plan_shards
 from training.judging import throughput
-from training.learning.blend import BLEND
-from training.learning.grid import Grid, plan_sets
-from training.loans.generate import generate_loans
-from training.loans.labelled_loans import LabelledLoans, join_loans
-from training.loans.shards import plan_shards
-from training.preprocess import read_shard
+from training.learners.blend import BLEND
+from training.learners.grid import Grid, plan_sets
+from training.nodes.preprocess import read_shard
 from training.records.request import FORMAT, PromoteMode, RunRequest, write_request
 from training.run.nodes import Node, plan_nodes
 

@@ -3,9 +3,9 @@
 from typing import TYPE_CHECKING, Final
 
 from scoring.contract import Contract
-from training.learning.candidates import CANDIDATES
-from training.learning.fitting import fit_candidate
-from training.loans.labelled_loans import LabelledLoans
+from training.history.labelled_loans import LabelledLoans
+from training.learners.candidates import CANDIDATES
+from training.learners.fitting import fit_candidate
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline

@@ -11,17 +11,15 @@ import pytest
 
 from scoring.contract import Contract
 from scoring.errors import FileRefusedError, LoansError
+from training.history.history_files import describe_history, unpack_history
+from training.history.labelled_loans import read_history
 from training.judging.bootstrap import find_chance_error
 from training.judging.metrics import calibration_error
-from training.learning.candidates import CANDIDATES
-from training.learning.grid import grid_problems
-from training.learning.parameter_ranges import RANGES
-from training.loans.history_files import describe_history
-from training.loans.history_frame import read_history
-from training.loans.packed_history import unpack_history
+from training.learners.candidates import CANDIDATES
+from training.learners.grid import RANGES, grid_problems
+from training.nodes.split import describe_rejected
 from training.records.request import RunRequest
 from training.run.run_plan import RetrainOrder, plan_run
-from training.split import describe_rejected
 
 RunHere = Callable[..., dict[str, int]]
 MakeRequest = Callable[..., RunRequest]

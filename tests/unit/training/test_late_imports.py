@@ -12,13 +12,13 @@ REPOSITORY = Path(__file__).parents[3]
 @pytest.mark.parametrize(
     ("module", "unwanted"),
     [
-        ("preprocess", {"sklearn", "skl2onnx", "onnxruntime", "polars"}),
-        ("split", {"sklearn", "skl2onnx", "onnxruntime", "polars"}),
-        ("fit", {"sklearn", "skl2onnx", "onnxruntime", "polars"}),
-        ("train_blend", {"sklearn", "skl2onnx", "onnxruntime", "polars"}),
-        ("train", {"sklearn", "skl2onnx", "onnxruntime", "polars"}),
-        ("evaluate", {"sklearn", "skl2onnx"}),
-        ("promote", {"sklearn", "skl2onnx", "onnxruntime", "polars"}),
+        ("nodes.preprocess", {"sklearn", "skl2onnx", "onnxruntime", "polars"}),
+        ("nodes.split", {"sklearn", "skl2onnx", "onnxruntime", "polars"}),
+        ("nodes.fit", {"sklearn", "skl2onnx", "onnxruntime", "polars"}),
+        ("nodes.train_blend", {"sklearn", "skl2onnx", "onnxruntime", "polars"}),
+        ("nodes.train", {"sklearn", "skl2onnx", "onnxruntime", "polars"}),
+        ("nodes.evaluate", {"sklearn", "skl2onnx"}),
+        ("nodes.promote", {"sklearn", "skl2onnx", "onnxruntime", "polars"}),
         ("run.nodes", {"sklearn", "skl2onnx", "onnxruntime", "polars"}),
     ],
 )

@@ -7,21 +7,20 @@ import numpy as np
 import pytest
 
 from scoring.contract import Contract
-from scoring.registry import read_manifest
+from scoring.models.registry import read_manifest
 from tests.unit.training.equal_loans import CONTRACT, draw_banded_loans, write_banded_loans
 from tests.unit.training.runs import MakeRequest, RunHere, conclude_here
 from training.card.facts import CardFacts
 from training.card.model_card import CARD_JSON
+from training.history.folds import draw_folds, hash_loans, leave_out, take_judged
+from training.history.labelled_loans import LabelledLoans
 from training.judging.auc_error import find_auc_error
 from training.judging.metrics import measure
-from training.learning.candidates import CANDIDATES
-from training.learning.fitting import fit_candidate
-from training.loans.folds import draw_folds, leave_out, take_judged
-from training.loans.labelled_loans import LabelledLoans
-from training.loans.loan_hash import hash_loans
+from training.learners.candidates import CANDIDATES
+from training.learners.fitting import fit_candidate
+from training.nodes.split import split_loans
 from training.records.findings import Evaluation, Fitted, SplitFigures
 from training.records.outcome import read_details
-from training.split import split_loans
 
 LOANS = 24_000
 

@@ -11,16 +11,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scoring.chunks import plan_chunks
 from scoring.contract import REFERENCE, Contract, Role, Type, load_contract
+from scoring.csv.chunks import plan_chunks
+from scoring.csv.reader import read_loans
+from scoring.csv.source import open_source
 from scoring.errors import ContractError, FileRefusedError, LoansError
-from scoring.reader import read_loans
-from scoring.source import open_source
 from tests.other_lender import FEATURES, write_loans
 from training.contract_proposal.inference import Inference, infer_contract, infer_proposal
 from training.contract_proposal.proposal import Wishes
 from training.contract_proposal.text import quote, write_contract
-from training.loans.generate import generate_loans
+from training.history.generate import generate_loans
 
 NOTHING = Wishes()
 

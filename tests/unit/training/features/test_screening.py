@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from training.features.screening import BINS, choose, cut, measure_gain, rank
-from training.features.target_codes import draw_folds
+from training.features.groupings import draw_folds
+from training.features.search import BINS, choose, cut, measure_gain, rank
 
 COUNT = 4_000
 

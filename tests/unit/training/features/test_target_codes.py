@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.features.target_codes import cross_fit, draw_folds, smooth_shares
-from training.loans.loan_hash import hash_loans
+from training.features.groupings import cross_fit, draw_folds, smooth_shares
+from training.history.folds import hash_loans
 
 seeds = st.integers(0, 2**32 - 1)
 

@@ -5,10 +5,10 @@ import pytest
 
 from scoring.contract import REFERENCE, load_contract
 from tests.unit.training.small_candidates import fit_small
-from training.graphs.golden_rows import build_golden_rows
+from training.graphs.proof import build_golden_rows
 from training.graphs.thresholds import find_thresholds
-from training.learning.candidates import CANDIDATES
-from training.loans.labelled_loans import LabelledLoans
+from training.history.labelled_loans import LabelledLoans
+from training.learners.candidates import CANDIDATES
 
 
 @pytest.mark.parametrize("name", list(CANDIDATES))

@@ -9,17 +9,16 @@ from sklearn.pipeline import Pipeline
 
 from scoring.contract import Contract
 from scoring.errors import ProofError
-from scoring.graph_audit import audit_graph
-from scoring.model import Graph
+from scoring.models.graph_audit import audit_graph
+from scoring.models.model import Graph
 from training.graphs.export import export_graph
-from training.graphs.golden_rows import build_golden_rows
 from training.graphs.joined_graph import export_learnt
-from training.graphs.proof import TOLERANCE, prove_equal
+from training.graphs.proof import TOLERANCE, build_golden_rows, prove_equal
 from training.graphs.thresholds import build_threshold_rows
-from training.learning.calibration import ISOTONIC, NONE, SIGMOID, Calibration, fit_calibration
-from training.learning.fitting import fit_candidate
-from training.learning.learnt import Learnt, LearntPipeline
-from training.loans.labelled_loans import LabelledLoans
+from training.history.labelled_loans import LabelledLoans
+from training.learners.calibration import ISOTONIC, NONE, SIGMOID, Calibration, fit_calibration
+from training.learners.fitting import fit_candidate
+from training.learners.learnt import Learnt, LearntPipeline
 
 
 @pytest.fixture(scope="module")

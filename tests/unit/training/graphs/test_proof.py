@@ -8,15 +8,15 @@ import pytest
 
 from scoring.contract import Column, Contract, Role, Type
 from scoring.errors import ModelError, ProofError
-from scoring.model import INPUT, OUTPUT, Graph
+from scoring.models.model import INPUT, OUTPUT, Graph
 from tests.unit.training.small_candidates import fit_small
 from training.graphs.export import export_graph
 from training.graphs.proof import TOLERANCE, build_rows, prove_equal
 from training.graphs.thresholds import build_threshold_rows
-from training.learning.candidates import CANDIDATES
-from training.learning.fitting import fit_candidate
-from training.loans.labelled_loans import LabelledLoans
-from training.split import split_loans
+from training.history.labelled_loans import LabelledLoans
+from training.learners.candidates import CANDIDATES
+from training.learners.fitting import fit_candidate
+from training.nodes.split import split_loans
 
 NAMES = tuple(CANDIDATES)
 

@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 
 from scoring.contract import Column, Contract, Role, Type
 from scoring.errors import StorageError
-from scoring.golden import seal_golden
-from scoring.model import Graph
-from scoring.registry import GOLDEN, MANIFEST, MODEL, VERSIONS, Pin, publish_version, read_manifest
+from scoring.models.golden import seal_golden
+from scoring.models.model import Graph
+from scoring.models.registry import GOLDEN, MANIFEST, MODEL, VERSIONS, Pin, publish_version, read_manifest
 from tests.unit.scoring.linear_model import linear_graph
+from training.history.folds import hash_loans
+from training.history.labelled_loans import LabelledLoans
 from training.judging.champion import SET_ASIDE, SPLIT, compare_champion, is_fresh, remap_features
-from training.loans.labelled_loans import LabelledLoans
-from training.loans.loan_hash import hash_loans
 from training.records.request import FORMAT, RunRequest
 
 INCOME = Column("income", Role.FEATURE, Type.NUMBER)

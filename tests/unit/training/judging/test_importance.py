@@ -4,8 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scoring.contract import Column, Contract, Role, Type
-from training.judging.importance import SAMPLE, measure_importance
-from training.loans.labelled_loans import LabelledLoans
+from training.history.labelled_loans import LabelledLoans
+from training.judging.segments import SAMPLE, measure_importance
 
 CONTRACT = Contract(
     1, "made up", tuple(Column(name, Role.FEATURE, Type.NUMBER) for name in ("ignored", "strong", "weak"))

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scoring.contract import Column, Contract, Role, Type
+from training.history.labelled_loans import LabelledLoans
 from training.judging.segments import (
     ENOUGH,
     FEW,
@@ -17,7 +18,6 @@ from training.judging.segments import (
     measure_segments,
     round_edges,
 )
-from training.loans.labelled_loans import LabelledLoans
 
 AGE = Column("age", Role.MONITOR, Type.INTEGER)
 INCOME = Column("income", Role.FEATURE, Type.NUMBER)

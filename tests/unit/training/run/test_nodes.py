@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from scoring.contract import Contract
 from scoring.errors import LoansError
-from training.loans.shards import plan_shards
+from training.history.shards import plan_shards
 from training.records.request import FORMAT, PromoteMode, RunRequest, read_request
 from training.run.nodes import category_limits, plan_nodes
-from training.run.request_check import refuse_unusable, request_problems
+from training.run.run_plan import refuse_unusable, request_problems
 
 
 def _names(*rest: str) -> set[str]:

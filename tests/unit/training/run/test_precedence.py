@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.run.precedence import rank_nodes
+from training.run.nodes import rank_nodes
 
 
 @st.composite

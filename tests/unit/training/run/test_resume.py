@@ -8,7 +8,7 @@ import pytest
 from scoring.errors import LoansError, StorageError
 from training.records.request import RunRequest
 from training.run.nodes import plan_nodes
-from training.run.resume import find_finished, find_run, is_concluded, list_runs
+from training.run.retrain import find_finished, find_run, is_concluded, list_runs
 
 MakeRequest = Callable[..., RunRequest]
 

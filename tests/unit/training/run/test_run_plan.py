@@ -13,8 +13,8 @@ from dag_specs.jobs import Slot
 from scoring.contract import Contract
 from scoring.errors import LoansError
 from tests.unit.dag_specs.in_memory_scheduler import SLOT
-from training.loans import shards
-from training.loans.shards import FEW_SHARDS, SHARD_BYTES, choose_shards
+from training.history import shards
+from training.history.shards import FEW_SHARDS, SHARD_BYTES, choose_shards
 from training.records.request import ClaimSize, RunRequest
 from training.run.nodes import plan_nodes
 from training.run.run_plan import RetrainOrder, check_places, plan_run

@@ -7,8 +7,7 @@ import pytest
 
 from training.records.request import RunRequest
 from training.run.nodes import plan_nodes
-from training.run.progress import NodeProgress, NodeState
-from training.run.run_view import MOST_SETS, sum_up, title_nodes
+from training.run.progress import MOST_SETS, NodeProgress, NodeState, sum_up, title_nodes
 
 
 @pytest.fixture

@@ -1,1 +1,0 @@
-"""The console command: arguments in, one call, output."""

@@ -1,0 +1,1 @@
+"""Batches: states, journal, claim, planning, publishing and recovery."""

@@ -1,0 +1,1 @@
+"""Explanations: status, diagnosis of a batch, and what an auditor asks."""

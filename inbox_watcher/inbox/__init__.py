@@ -1,0 +1,1 @@
+"""The inbox: which files are complete, and how they become batches."""

@@ -1,0 +1,1 @@
+"""Scoring jobs: submission, monitoring, held jobs and excluded hosts."""

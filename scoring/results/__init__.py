@@ -1,0 +1,1 @@
+"""Published results: merge, receipt, verification, replay, and scoring one file on this machine."""

@@ -1,0 +1,1 @@
+"""Labelled loans: the history files, their shards and folds, and generated loans."""

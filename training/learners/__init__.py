@@ -1,0 +1,1 @@
+"""The candidate models, their parameters and their calibration."""

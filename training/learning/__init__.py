@@ -1,1 +1,0 @@
-"""The candidates, and what is chosen, weighed and calibrated from what they foretell out of fold."""
