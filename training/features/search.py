@@ -24,7 +24,7 @@ from training.features.groupings import (
     smooth_shares,
 )
 from training.features.ratios import Ratio, compute_ratios, extend_ratios, propose_ratios
-from training.history.folds import hash_loans
+from training.history.loan_hash import hash_loans
 
 Matrix = NDArray[np.float32]
 

@@ -11,8 +11,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from training.history.folds import hash_loans
 from training.history.labelled_loans import LabelledLoans
+from training.history.loan_hash import hash_loans
 from training.records.findings import EqualGroup
 
 LARGE_SHARE: Final = 0.03

@@ -12,8 +12,8 @@ from scoring.contract import Column, Contract
 from scoring.errors import ModelError, StorageError
 from scoring.models.registry import Manifest, Pin, read_manifest
 from training.history.equal_loans import name_key
-from training.history.folds import hash_loans
 from training.history.labelled_loans import LabelledLoans
+from training.history.loan_hash import hash_loans
 from training.judging.bootstrap import find_gain
 from training.judging.metrics import measure
 from training.records.findings import Comparison

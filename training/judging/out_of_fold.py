@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scoring.errors import ProofError
-from training.history.folds import hash_loans
 from training.history.labelled_loans import LabelledLoans
+from training.history.loan_hash import hash_loans
 from training.judging.auc_error import find_auc_error
 from training.judging.metrics import measure
 from training.learners.calibration import Calibration, choose_calibration, choose_threshold

@@ -26,7 +26,7 @@ from training.features.groupings import (
 from training.features.open_graph import OpenGraph
 from training.features.ratios import compute_ratios, convert_ratios
 from training.features.search import cross_fit_codes, fill_empty, search_features
-from training.history.folds import hash_loans
+from training.history.loan_hash import hash_loans
 from training.learners.trees import convert_trees, read_trees
 
 Matrix = NDArray[np.float32]

@@ -20,8 +20,8 @@ from scoring.models.golden import seal_golden
 from scoring.models.model import Graph
 from training.graphs.joined_graph import export_learnt
 from training.graphs.proof import build_golden_rows, prove_equal
-from training.history.folds import hash_loans
 from training.history.labelled_loans import LabelledLoans, load_loans
+from training.history.loan_hash import hash_loans
 from training.judging.auc_error import find_auc_error
 from training.judging.bootstrap import find_chance_error, find_intervals
 from training.judging.metrics import draw_curves, measure

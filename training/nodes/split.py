@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from scoring.errors import LoansError
 from training.history.equal_loans import describe_groups, find_large_groups
-from training.history.folds import SET_ASIDE, draw_folds, hash_loans
+from training.history.folds import SET_ASIDE, draw_folds
 from training.history.labelled_loans import LabelledLoans, join_loans, load_loans
+from training.history.loan_hash import hash_loans
 from training.records.environment import limit_threads
 from training.records.findings import Part, ShardCounts, SplitFigures
 from training.records.outcome import read_details, run_node

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -301,3 +302,29 @@ def test_what_is_watched_can_be_piped(root: Path) -> None:
         assert program.stderr.read() == b""
     assert program.returncode == 0
     journal.close()
+
+
+def test_the_version_is_printed() -> None:
+    """`loans --version` prints the version of the installed distribution."""
+    ended = subprocess.run([PROGRAM, "--version"], capture_output=True, text=True, check=True, timeout=60)
+    assert ended.stdout == f"{version('condor-loan-scoring')}\n"
+
+
+def test_a_shell_completes_commands() -> None:
+    """A shell that asks for completions of `loans mod` is told `models`."""
+    asked = {"_LOANS_COMPLETE": "complete_bash", "COMP_WORDS": "loans mod", "COMP_CWORD": "1"}
+    ended = subprocess.run(
+        [PROGRAM], env={**os.environ, **asked}, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert ended.stdout.split() == ["models"]
+
+
+def test_the_package_is_the_api() -> None:
+    """`import loans` gives `open_site`, and nothing that the API does not have."""
+    import loans
+    from loans import api
+
+    assert loans.open_site is api.open_site
+    assert loans.Session is api.Session
+    with pytest.raises(AttributeError):
+        _ = loans.nothing

@@ -12,8 +12,9 @@ from tests.unit.training.equal_loans import CONTRACT, draw_banded_loans, write_b
 from tests.unit.training.runs import MakeRequest, RunHere, conclude_here
 from training.card.facts import CardFacts
 from training.card.model_card import CARD_JSON
-from training.history.folds import draw_folds, hash_loans, leave_out, take_judged
+from training.history.folds import draw_folds, leave_out, take_judged
 from training.history.labelled_loans import LabelledLoans
+from training.history.loan_hash import hash_loans
 from training.judging.auc_error import find_auc_error
 from training.judging.metrics import measure
 from training.learners.candidates import CANDIDATES

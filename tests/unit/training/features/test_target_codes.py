@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from training.features.groupings import cross_fit, draw_folds, smooth_shares
-from training.history.folds import hash_loans
+from training.history.loan_hash import hash_loans
 
 seeds = st.integers(0, 2**32 - 1)
 

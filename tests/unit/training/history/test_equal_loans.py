@@ -14,8 +14,8 @@ from training.history.equal_loans import (
     predict_groups,
     spread_evenly,
 )
-from training.history.folds import hash_loans
 from training.history.labelled_loans import LabelledLoans
+from training.history.loan_hash import hash_loans
 
 
 def _hashes(sizes: list[int]) -> np.ndarray:

@@ -17,11 +17,11 @@ from training.history.folds import (
     count_at_most,
     deal_groups,
     draw_folds,
-    hash_loans,
     leave_out,
     take_judged,
 )
 from training.history.labelled_loans import LabelledLoans
+from training.history.loan_hash import hash_loans
 
 FOLDS = st.integers(FEWEST_FOLDS, MOST_FOLDS)
 SEEDS = st.integers(0, 2**32)

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from training.history.folds import hash_loans
+from training.history.loan_hash import hash_loans
 
 FEATURES = arrays(
     np.float32, st.tuples(st.integers(1, 30), st.integers(1, 6)), elements=st.floats(width=32, allow_nan=True)

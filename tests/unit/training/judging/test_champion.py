@@ -13,8 +13,8 @@ from scoring.models.golden import seal_golden
 from scoring.models.model import Graph
 from scoring.models.registry import GOLDEN, MANIFEST, MODEL, VERSIONS, Pin, publish_version, read_manifest
 from tests.unit.scoring.linear_model import linear_graph
-from training.history.folds import hash_loans
 from training.history.labelled_loans import LabelledLoans
+from training.history.loan_hash import hash_loans
 from training.judging.champion import SET_ASIDE, SPLIT, compare_champion, is_fresh, remap_features
 from training.records.request import FORMAT, RunRequest
 
