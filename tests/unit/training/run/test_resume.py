@@ -45,7 +45,7 @@ def test_a_run_that_was_moved_is_refused(history: Path, make_request: MakeReques
 
 
 def test_a_run_of_an_older_version_is_refused(history: Path, make_request: MakeRequest) -> None:
-    """A run whose folds another version dealt is not resumed, because its fits belong to other folds; with a way out."""
+    """A run whose folds another version dealt is not resumed: its fits belong to other folds; a way out is given."""
     request = make_request(history)
     write_request(msgspec.structs.replace(request, format=FORMAT - 1))
     with pytest.raises(StorageError, match=f"format {FORMAT - 1}") as caught:
