@@ -26,7 +26,7 @@ SET_ASIDE: Final = -1
 PAID_BACK: Final = 0.05
 """Most that one group counts for when outcomes are balanced: this share of a fold's fair number of the rarer outcome.
 
-A fold that gets a large group of defaults would otherwise get only repaid loans besides.
+A fold that gets a large group of defaults would otherwise get too few defaults among its other loans.
 """
 
 # Another draw than that of the split, which uses the seed itself.

@@ -20,6 +20,14 @@ CERTAINTY: Final = 99
 _ERRORS: Final = 2.5758
 """Standard errors on either side that make that interval."""
 
+_MEANINGS: Final = {
+    True: "Where the held-out loans were ranked better, the figures out of fold may be too low (the fits of the folds "
+    "learn from fewer loans), or the held-out loans may be easier to rank.",
+    False: "Where the held-out loans were ranked worse, the figures out of fold may be too good (the best of many "
+    "parameter sets is partly luck), or the held-out loans may be harder to rank.",
+}
+"""What a difference may mean, by whether the held-out loans were ranked better."""
+
 
 class AucGap(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The AUC of one candidate on two sets of loans that it was not fitted on."""
@@ -63,16 +71,11 @@ def describe_gaps(gaps: Mapping[str, AucGap | None]) -> str:
         f"{CERTAINTY} % interval {gap.low:+.4f} to {gap.high:+.4f})"
         for name, gap in found.items()
     )
-    better = [gap.difference > 0 for gap in found.values()]
-    if all(better):
-        meaning = "The figures out of fold may be too low, or the held-out loans easier than the others"
-    elif not any(better):
-        meaning = "The figures out of fold may be too good, or the held-out loans harder than the others"
-    else:
-        meaning = "The two sets of loans may be of different kinds"
+    signs = {gap.difference > 0 for gap in found.values()}
     return (
-        f"The AUC out of fold and on the held-out loans differ by more than chance: {figures}. {meaning}, for example "
-        "because many loans with equal features lie on one side of the split. Candidate, parameters, calibration and "
-        "threshold were chosen by the figures out of fold. Check the history for large groups of equal loans and for "
-        "loans that appear more than once, and retrain with another `seed` before you rely on this version."
+        f"AUC differs by more than chance between loans predicted out of fold and held-out loans: {figures}. "
+        f"{' '.join(_MEANINGS[sign] for sign in sorted(signs, reverse=True))} Candidate, parameters, calibration and "
+        "threshold were chosen by the figures out of fold. To find the cause, look in the history for "
+        "loans that appear more than once and for kinds of loans that are rare or all of one outcome, and retrain with "
+        "another `seed` under [training] in the site file."
     )

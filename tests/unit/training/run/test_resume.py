@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from scoring.errors import LoansError, StorageError
-from training.records.request import RunRequest
+from training.records.request import FORMAT, RunRequest, write_request
 from training.run.nodes import plan_nodes
 from training.run.retrain import find_finished, find_run, is_concluded, list_runs
 
@@ -41,6 +42,16 @@ def test_a_run_that_was_moved_is_refused(history: Path, make_request: MakeReques
     request.layout.root.rename(moved)
     with pytest.raises(StorageError, match="belongs to"):
         find_run(moved.parent, moved.name)
+
+
+def test_a_run_of_an_older_version_is_refused(history: Path, make_request: MakeRequest) -> None:
+    """A run whose folds another version dealt is not resumed: its fits belong to other folds; a way out is given."""
+    request = make_request(history)
+    write_request(msgspec.structs.replace(request, format=FORMAT - 1))
+    with pytest.raises(StorageError, match=f"format {FORMAT - 1}") as caught:
+        find_run(request.layout.root.parent, None)
+    assert "start a new training run" in caught.value.way_out
+    assert FORMAT >= 3
 
 
 def test_finished_nodes_are_those_whose_files_are_there(
