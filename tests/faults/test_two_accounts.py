@@ -24,7 +24,7 @@ from tests.unit.inbox_watcher.conftest import loans
 from tests.unit.scoring.linear_model import publish_linear
 
 REPOSITORY = Path(__file__).parents[2]
-PACKAGES = ("scoring", "training", "inbox_watcher", "dag_specs", "local_pool", "cli")
+PACKAGES = ("scoring", "training", "inbox_watcher", "dag_specs", "local_pool", "loans")
 
 SERVICE, ANALYST, COLLEAGUE, STRANGER = 64_101, 64_102, 64_103, 64_104
 """Accounts, by number: the machine need not know them."""
