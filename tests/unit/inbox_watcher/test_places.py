@@ -33,8 +33,7 @@ Plan = Callable[..., Batch]
 @pytest.fixture
 def wide_pool(monkeypatch: pytest.MonkeyPatch) -> PoolInProcess:
     """Give a pool of one slot of 64 cores; files count as large from a few loans on."""
-    for module in ("sizing", "intake"):
-        monkeypatch.setattr(f"inbox_watcher.{module}.SMALL_FILE", 64)
+    monkeypatch.setattr("inbox_watcher.batch.planning.SMALL_FILE", 64)
     pool = PoolInProcess(lazy=True)
     pool._slots = (WIDE,)
     return pool
