@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from dag_specs.jobs import Job
-from inbox_watcher.batch import Batch
-from inbox_watcher.config import Site, load_site
-from inbox_watcher.journal import Journal
-from inbox_watcher.layout import Layout, StateLayout
+from inbox_watcher.batch.batch import Batch
+from inbox_watcher.batch.journal import Journal
+from inbox_watcher.settings.layout import Layout, StateLayout
+from inbox_watcher.settings.site_file import Site, load_site
 from tests.unit.dag_specs.in_memory_scheduler import Command, run_for_real
 from tests.unit.dag_specs.submit_text import read_description
 from tests.unit.inbox_watcher.pool_in_process import PoolInProcess

@@ -17,17 +17,17 @@ from typing import Any
 import pytest
 
 from dag_specs.jobs import JobState
-from inbox_watcher.batch import FINAL, Batch, State
+from inbox_watcher.batch.batch import FINAL, Batch, State
 from inbox_watcher.daemon import serve
-from inbox_watcher.layout import show_name
+from inbox_watcher.settings.layout import show_name
 from local_pool.status import PoolStatus
-from scoring.production import read_promotion
+from scoring.models.production import read_promotion
 from tests.integration.old_site import NEXT_CLUSTER, OldPool, OldSite, unpack
 from tests.integration.site_fixtures import LOANS, PATIENCE
-from tests.unit.cli.conftest import Loans
-from tests.unit.cli.conftest import loans as loans  # noqa: PLC0414 - a fixture is found by its name here
 from tests.unit.dag_specs.in_memory_scheduler import InMemoryScheduler
 from tests.unit.inbox_watcher.conftest import loans as make_loans
+from tests.unit.loans.conftest import Loans
+from tests.unit.loans.conftest import loans as loans  # noqa: PLC0414 - a fixture is found by its name here
 from training.records.outcome import DONE, read_outcome
 from training.records.run_folder import RunFolder
 
