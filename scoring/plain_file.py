@@ -3,8 +3,9 @@
 import errno
 import os
 import stat
+import threading
 from pathlib import Path
-from typing import BinaryIO, Protocol, TypeVar
+from typing import Any, BinaryIO, Protocol, TypeVar
 
 import msgspec
 
@@ -92,13 +93,25 @@ class Formatted(Protocol):
 _Document = TypeVar("_Document", bound=Formatted)
 
 
+_lock = threading.Lock()
+_decoders: dict[type[Any], msgspec.json.Decoder[Any]] = {}
+
+
+def _decoder(kind: type[_Document]) -> "msgspec.json.Decoder[_Document]":
+    """Give the decoder of a type, built once: msgspec crashes when several threads are the first to decode one type."""
+    with _lock:
+        if kind not in _decoders:
+            _decoders[kind] = msgspec.json.Decoder(kind)
+        return _decoders[kind]
+
+
 def read_document(path: Path, kind: type[_Document], what: str, wanted: int) -> _Document:
     """Read a document that has to be of the `wanted` format; `what` names it in the error.
 
     Raises ProofError when it does not read, OSError as the storage does.
     """
     try:
-        document = msgspec.json.decode(path.read_bytes(), type=kind)
+        document = _decoder(kind).decode(path.read_bytes())
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ProofError(f"The {what} {path} does not read: {error}.") from error
     if document.format != wanted:

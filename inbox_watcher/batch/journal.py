@@ -15,6 +15,9 @@ from inbox_watcher.batch.batch import FINAL, Batch
 from scoring.errors import StorageError
 from scoring.failpoints import reach
 
+# Built here, at import: msgspec crashes when several threads are the first to decode one type.
+_DECODER = msgspec.json.Decoder(Batch)
+
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS batches (
     id TEXT PRIMARY KEY,
@@ -165,7 +168,7 @@ class Journal:
 
     def _decode(self, query: str, values: Iterable[object] = ()) -> list[Batch]:
         try:
-            return [msgspec.json.decode(record, type=Batch) for (record,) in self._fetch(query, values)]
+            return [_DECODER.decode(record) for (record,) in self._fetch(query, values)]
         except (msgspec.DecodeError, UnicodeDecodeError, TypeError) as error:
             raise StorageError(
                 f"The journal {self._path} holds an entry that this version does not understand: {error}.",

@@ -81,6 +81,10 @@ class UnexplainedPromotionError(ModelError):
         )
 
 
+# Built here, at import: msgspec crashes when several threads are the first to decode one type.
+_DECODER = msgspec.json.Decoder(Promotion)
+
+
 class ProductionMovedError(ModelError):
     """Somebody else put a version into production in the meantime."""
 
@@ -143,7 +147,7 @@ def read_promotion(models: Path) -> Promotion | None:
     """Tell which version is in production; None when none was ever promoted. Raises ModelError when unreadable."""
     path = models / PRODUCTION
     try:
-        promotion = msgspec.json.decode(path.read_bytes(), type=Promotion)
+        promotion = _DECODER.decode(path.read_bytes())
     except FileNotFoundError:
         return None
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:

@@ -79,6 +79,10 @@ class LogEntry(
         return msgspec.json.encode(self) + b"\n"
 
 
+# Built here, at import: msgspec crashes when several threads are the first to decode one type.
+_DECODER = msgspec.json.Decoder(LogEntry)
+
+
 @dataclass(frozen=True)
 class LogLines:
     """What stands in the log."""
@@ -143,7 +147,7 @@ def read_lines(log: int) -> LogLines:
 
 def _read_line(line: bytes) -> LogEntry | None:
     try:
-        entry = msgspec.json.decode(line, type=LogEntry)
+        entry = _DECODER.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
     return entry if entry.format == FORMAT else None

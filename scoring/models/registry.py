@@ -89,6 +89,10 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The files of labelled loans, in order."""
 
 
+# Built here, at import: msgspec crashes when several threads are the first to decode one type.
+_DECODER = msgspec.json.Decoder(Manifest)
+
+
 class Pin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A version by name and content: what a batch keeps from claim to publication."""
 
@@ -212,7 +216,7 @@ def read_manifest(models: Path, version: str, pinned: str | None = None) -> tupl
             _RESTORE,
         )
     try:
-        manifest = msgspec.json.decode(content, type=Manifest)
+        manifest = _DECODER.decode(content)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ModelError(f"The manifest {path} does not read: {error}.", _RESTORE) from error
     if manifest.format != FORMAT:
